@@ -1,0 +1,86 @@
+use std::{error::Error, fmt};
+
+use crate::ProbeError;
+
+/// Why a resource or a layer could not be built: the setting, its value, and what to do.
+#[derive(Debug)]
+pub struct BuildError {
+    kind: BuildErrorKind,
+    setting: &'static str,
+    value: String,
+    remedy: &'static str,
+    source: Option<ProbeError>,
+}
+
+/// The kinds of failure to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// A setting is missing, out of range, or contradicts another.
+    InvalidSetting,
+    /// The first measurement failed; the source tells why.
+    FirstMeasurement,
+}
+
+impl BuildError {
+    pub(crate) fn invalid(setting: &'static str, value: impl Into<String>, remedy: &'static str) -> Self {
+        Self {
+            kind: BuildErrorKind::InvalidSetting,
+            setting,
+            value: value.into(),
+            remedy,
+            source: None,
+        }
+    }
+
+    pub(crate) fn first_measurement(resource: &str, source: ProbeError) -> Self {
+        Self {
+            kind: BuildErrorKind::FirstMeasurement,
+            setting: "resource",
+            value: resource.to_owned(),
+            remedy: "check that what it measures exists and answers",
+            source: Some(source),
+        }
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub const fn kind(&self) -> BuildErrorKind {
+        self.kind
+    }
+
+    /// The name of the setting that is at fault.
+    #[must_use]
+    pub const fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            setting,
+            value,
+            remedy,
+            source,
+            ..
+        } = self;
+        match source {
+            // The cause is told at once: whoever prints only this line at start-up must see the path.
+            Some(cause) => {
+                write!(f, "{setting} `{value}`: {cause}")?;
+                if let Some(deeper) = cause.source() {
+                    write!(f, ": {deeper}")?;
+                }
+                write!(f, "; {remedy}")
+            }
+            None => write!(f, "{setting} = {value}: {remedy}"),
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}

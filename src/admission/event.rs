@@ -1,0 +1,101 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    capacity::{Refusal, State},
+    probe::ProbeError,
+};
+
+/// Something that an operator may want to know.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A resource became more or less full. Told once a transition.
+    #[non_exhaustive]
+    StateChanged {
+        /// The resource's name.
+        resource: &'a str,
+        /// The state before.
+        from: State,
+        /// The state now.
+        to: State,
+        /// What is free, in bytes (or the probe's unit).
+        available: u64,
+        /// What must stay free.
+        floor: u64,
+    },
+    /// A measurement failed. Told at the first failure in a row.
+    #[non_exhaustive]
+    ProbeFailed {
+        /// The resource's name.
+        resource: &'a str,
+        /// Why.
+        error: &'a ProbeError,
+    },
+    /// No reading came for longer than the age limit.
+    #[non_exhaustive]
+    ProbeSilent {
+        /// The resource's name.
+        resource: &'a str,
+        /// How old the last reading is.
+        age: Duration,
+    },
+    /// Readings come again.
+    #[non_exhaustive]
+    ProbeRecovered {
+        /// The resource's name.
+        resource: &'a str,
+    },
+    /// Bytes that should be written by now do not show up in the readings: the service keeps more unwritten than its
+    /// [`WriteBuffer`](crate::WriteBuffer) says, the probe watches another disk, or writes show later than its lag.
+    #[non_exhaustive]
+    WritesUnseen {
+        /// The resource's name.
+        resource: &'a str,
+        /// Bytes of finished uploads since the last such look.
+        closed: u64,
+        /// How much the readings fell in that time.
+        seen: u64,
+    },
+    /// A request was refused, or in report-only mode would have been.
+    #[non_exhaustive]
+    Refused {
+        /// Why.
+        refusal: &'a Refusal,
+        /// `false` in report-only mode.
+        enforced: bool,
+    },
+}
+
+/// Is told of events: those of a resource on its sampler's thread, refusals on the request's own. Should be quick.
+///
+/// ```
+/// use tower_storage_guard::{Event, Observer};
+///
+/// let observer = |event: &Event<'_>| {
+///     if let Event::StateChanged { resource, to, .. } = event {
+///         println!("{resource} is {}", to.name());
+///     }
+/// };
+/// # fn accepts(_: impl Observer) {}
+/// # accepts(observer);
+/// ```
+pub trait Observer: Send + Sync {
+    /// Takes the event in. A panic here is swallowed: it must not stop the sampling.
+    fn observe(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+pub(crate) fn notify(observers: &[Arc<dyn Observer>], event: &Event<'_>) {
+    for observer in observers {
+        let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+    }
+}

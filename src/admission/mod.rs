@@ -1,0 +1,25 @@
+//! The decision: resources, what is held of them, and what happens when nobody knows.
+
+mod admit;
+mod build_error;
+mod event;
+mod hold;
+mod limits;
+mod policy;
+mod resource;
+mod resource_builder;
+mod scope;
+mod slab;
+mod storage_failure;
+
+pub(crate) use admit::{Admission, Verdict};
+pub use build_error::{BuildError, BuildErrorKind};
+pub(crate) use event::notify;
+pub use event::{Event, Observer};
+pub(crate) use hold::{BodyHold, Hold, ResponseHold};
+pub(crate) use limits::Limits;
+pub use policy::{FailurePolicy, Fallback};
+pub use resource::{Resource, ResourceReport};
+pub use resource_builder::ResourceBuilder;
+pub(crate) use scope::{MAX_SCOPES, Scope};
+pub use storage_failure::StorageFailure;

@@ -1,0 +1,203 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    BuildError, FailurePolicy, Observer, Resource,
+    resource::{Core, Sampling, Settings, watched},
+};
+use crate::{
+    capacity::{Bands, Floor},
+    probe::{CapacityProbe, Clock, Sampler, Signal, SystemClock, watch},
+};
+
+/// Settings of a [`Resource`]; made by [`Resource::builder`] or [`Resource::disk`].
+#[must_use = "a resource is made by `build`"]
+pub struct ResourceBuilder {
+    name: String,
+    probe: Box<dyn CapacityProbe>,
+    settings: Settings,
+    #[cfg(any(test, feature = "test-util"))]
+    manual: Option<crate::probe::ManualClock>,
+}
+
+impl ResourceBuilder {
+    pub(super) fn new(name: String, probe: Box<dyn CapacityProbe>) -> Self {
+        Self {
+            name,
+            probe,
+            settings: Settings {
+                floor: Floor::default(),
+                inode_floor: 0,
+                bands: Bands::default(),
+                policy: FailurePolicy::default(),
+                interval: Duration::from_millis(250),
+                max_age: Duration::from_secs(10),
+                first_measurement_within: Duration::from_secs(5),
+                observers: Vec::new(),
+            },
+            #[cfg(any(test, feature = "test-util"))]
+            manual: None,
+        }
+    }
+
+    /// Sets the name for logs and metrics.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets what must stay free. It must cover what others write between two readings. Default: 5 %, at most 10 GiB.
+    pub const fn floor(mut self, floor: Floor) -> Self {
+        self.settings.floor = floor;
+        self
+    }
+
+    /// Sets how many inodes must stay free. Default: 0.
+    pub const fn inode_floor(mut self, inodes: u64) -> Self {
+        self.settings.inode_floor = inodes;
+        self
+    }
+
+    /// Sets how far above the floor the state `Near` begins. Default: 5 % of the total, at most 10 GiB.
+    pub const fn near(mut self, above_floor: Floor) -> Self {
+        self.settings.bands.near = above_floor;
+        self
+    }
+
+    /// Sets how far above its beginning a state ends, so that a resource at the edge does not flap. Default: 1 % of the
+    /// total, at most 1 GiB.
+    pub const fn exit_margin(mut self, above_entry: Floor) -> Self {
+        self.settings.bands.exit = above_entry;
+        self
+    }
+
+    /// Sets what happens while nothing is known. Default: go on with the last account for 30 s, then refuse with 503.
+    pub const fn on_probe_failure(mut self, policy: FailurePolicy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// Sets how often to measure: 10 ms to 1 h. Close to the floor, after a refusal and after many written bytes it is
+    /// done sooner, when nothing happens later (up to 1 s). Default: 250 ms.
+    pub const fn interval(mut self, interval: Duration) -> Self {
+        self.settings.interval = interval;
+        self
+    }
+
+    /// Sets how old a reading may become before the failure policy applies; longer than the interval. Default: 10 s.
+    pub const fn max_age(mut self, max_age: Duration) -> Self {
+        self.settings.max_age = max_age;
+        self
+    }
+
+    /// Sets how long `build` waits for the first measurement. Default: 5 s.
+    pub const fn first_measurement_within(mut self, limit: Duration) -> Self {
+        self.settings.first_measurement_within = limit;
+        self
+    }
+
+    /// Adds somebody to be told of state changes and probe failures.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.settings.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Measures only when [`Resource::sample_now`] is called, and takes the time from this clock. No thread is started
+    /// and no watchdog looks at the age.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn manual(mut self, clock: crate::probe::ManualClock) -> Self {
+        self.manual = Some(clock);
+        self
+    }
+
+    /// Measures for the first time and starts sampling. Blocks until the first reading is there.
+    ///
+    /// # Errors
+    ///
+    /// When a setting is invalid, or the first measurement fails or takes too long: a wrong path is an error here, not
+    /// at the first request.
+    pub fn build(self) -> Result<Resource, BuildError> {
+        self.check()?;
+        #[cfg(any(test, feature = "test-util"))]
+        if let Some(clock) = self.manual {
+            return build_manual(self.name, self.probe, self.settings, clock);
+        }
+        let Self {
+            name, probe, settings, ..
+        } = self;
+        let name: Arc<str> = name.into();
+        let signal = Arc::new(Signal::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let mut opened = None;
+        let sampler = Sampler::start(
+            &name,
+            probe,
+            settings.first_measurement_within,
+            signal.clone(),
+            |first| {
+                let (core, sink) = Core::open(name.clone(), settings, signal, clock, first);
+                opened = Some(core);
+                sink
+            },
+        )
+        .map_err(|error| BuildError::first_measurement(&name, error))?;
+        #[expect(clippy::expect_used, reason = "`start` succeeds only after it has called `open`")]
+        let core = opened.expect("the sampler opened the account");
+        watch(watched(&core));
+        Ok(Resource::from_parts(core, Sampling::Thread(sampler)))
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let Settings {
+            floor,
+            bands,
+            interval,
+            max_age,
+            first_measurement_within,
+            ..
+        } = &self.settings;
+        for (setting, floor) in [("floor", floor), ("near", &bands.near), ("exit_margin", &bands.exit)] {
+            if let Some((value, remedy)) = floor.flaw() {
+                return Err(BuildError::invalid(setting, value, remedy));
+            }
+        }
+        let invalid =
+            |setting, value: &Duration, remedy| Err(BuildError::invalid(setting, format!("{value:?}"), remedy));
+        if !(Duration::from_millis(10)..=Duration::from_secs(3600)).contains(interval) {
+            return invalid("interval", interval, "give an interval from 10 ms to 1 h");
+        }
+        if max_age <= interval {
+            return invalid("max_age", max_age, "give an age limit longer than the interval");
+        }
+        if first_measurement_within.is_zero() {
+            return invalid(
+                "first_measurement_within",
+                first_measurement_within,
+                "give a time above zero",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+fn build_manual(
+    name: String,
+    mut probe: Box<dyn CapacityProbe>,
+    settings: Settings,
+    clock: crate::probe::ManualClock,
+) -> Result<Resource, BuildError> {
+    let first = probe
+        .measure()
+        .map_err(|error| BuildError::first_measurement(&name, error))?;
+    let (core, sink) = Core::open(name.into(), settings, Arc::default(), Arc::new(clock), first);
+    Ok(Resource::from_parts(core, Sampling::Manual((probe, sink).into())))
+}
+
+impl fmt::Debug for ResourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceBuilder")
+            .field("name", &self.name)
+            .field("floor", &self.settings.floor)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+use super::{
+    Resource,
+    resource::{Core, gate},
+};
+use crate::capacity::{Charge, Reason, SizeModel, Tariff};
+
+/// One resource as one layer sees it: what its requests take of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    resource: Resource,
+    tariff: Tariff,
+}
+
+/// How many resources one layer can have: their amounts stand side by side in a hold of fixed size.
+pub(crate) const MAX_SCOPES: usize = 8;
+
+/// What was taken of a resource.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) bytes: u64,
+    pub(super) inode: bool,
+}
+
+impl Scope {
+    pub(crate) fn new(resource: Resource, charge: Charge, model: SizeModel) -> Self {
+        let tariff = Tariff {
+            charge,
+            model,
+            block_size: resource.core().block_size,
+        };
+        Self { resource, tariff }
+    }
+
+    #[inline]
+    pub(super) fn tariff(&self) -> &Tariff {
+        &self.tariff
+    }
+
+    #[inline]
+    pub(super) fn core(&self) -> &Core {
+        self.resource.core()
+    }
+
+    /// What a request that stores `bytes` takes, unless it could never fit.
+    #[inline]
+    pub(super) fn amount(&self, bytes: u64) -> Result<u64, Reason> {
+        let amount = self.tariff.total(bytes);
+        if amount > self.core().ceiling() {
+            return Err(Reason::ExceedsCapacity);
+        }
+        Ok(amount)
+    }
+
+    /// Takes `amount` if the resource has it.
+    #[inline]
+    pub(super) fn reserve(&self, amount: u64) -> Result<Taken, Reason> {
+        let core = self.core();
+        let gate = core.gate();
+        if gate != gate::OPEN {
+            return self.reserve_at(gate, amount);
+        }
+        if !core.bytes.try_reserve(amount) {
+            return Err(Reason::Space);
+        }
+        Ok(Taken {
+            bytes: amount,
+            inode: false,
+        })
+    }
+
+    #[cold]
+    fn reserve_at(&self, gate: u8, amount: u64) -> Result<Taken, Reason> {
+        let core = self.core();
+        if let Some(reason) = Core::closed_because(gate) {
+            return Err(reason);
+        }
+        if gate == gate::UNKNOWN_OPEN {
+            // Held all the same, so that the account is right when readings come again.
+            let bytes = if core.bytes.force_reserve(amount) { amount } else { 0 };
+            return Ok(Taken { bytes, inode: false });
+        }
+        let inode = self.tariff.charge == Charge::All;
+        if inode && !core.inodes.try_reserve(1) {
+            return Err(Reason::Inodes);
+        }
+        if !core.bytes.try_reserve(amount) {
+            if inode {
+                core.inodes.refund(1);
+            }
+            return Err(Reason::Space);
+        }
+        Ok(Taken { bytes: amount, inode })
+    }
+
+    /// Takes `more` for a request that has been admitted already. Only a closed gate refuses by itself: a body that
+    /// flows may go on while its bytes fit, also when the resource is called full.
+    #[inline]
+    pub(super) fn extend(&self, more: u64) -> Result<u64, Reason> {
+        let core = self.core();
+        if core.bytes.try_reserve(more) {
+            return Ok(more);
+        }
+        match core.gate() {
+            gate::UNKNOWN_OPEN => Ok(if core.bytes.force_reserve(more) { more } else { 0 }),
+            gate => Err(Core::closed_because(gate).unwrap_or(Reason::Space)),
+        }
+    }
+}

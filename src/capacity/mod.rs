@@ -1,0 +1,32 @@
+//! Numbers only: what a resource holds, what a request wants, and whether it fits.
+//!
+//! Nothing here knows of I/O, HTTP, async or a clock. Times arrive as [`Duration`](std::time::Duration)s since an origin
+//! of the caller's choice.
+
+mod account;
+mod charge;
+mod demand;
+mod floor;
+mod reading;
+mod reconcile;
+mod refusal;
+mod size;
+mod state;
+mod visibility;
+mod write_buffer;
+
+pub(crate) use account::Account;
+pub(crate) use charge::Tariff;
+pub use charge::{Charge, SizeModel};
+pub(crate) use demand::Demand;
+pub use floor::Floor;
+pub use reading::{Inodes, Reading};
+pub(crate) use reconcile::Reconciler;
+pub(crate) use refusal::RefusalParts;
+pub use refusal::{Reason, Refusal};
+pub use size::{ParseSizeError, format_size, parse_size};
+pub use state::State;
+pub(crate) use state::{Bands, StateMachine};
+pub(crate) use visibility::Visibility;
+pub(crate) use write_buffer::Progress;
+pub use write_buffer::WriteBuffer;

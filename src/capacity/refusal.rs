@@ -1,0 +1,173 @@
+use std::{error::Error, fmt, sync::Arc};
+
+/// Why a request was not admitted, before any protocol has put it into its own words.
+///
+/// Every refusing response carries it in its extensions, whatever renders the body. The figures in it are for the
+/// operator; the built-in answers show none of them to the client.
+///
+/// ```
+/// use tower_storage_guard::{Reason, Refusal};
+///
+/// let refusal = Refusal::new(Reason::Space);
+/// assert!(!refusal.is_permanent());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    parts: RefusalParts,
+}
+
+/// What a refusal knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefusalParts {
+    pub(crate) reason: Reason,
+    pub(crate) resource: Option<Arc<str>>,
+    pub(crate) requested: Option<u64>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) mid_stream: bool,
+}
+
+impl Refusal {
+    /// A refusal that knows its reason and nothing else; for the tests of a renderer, or a handler's own answers.
+    #[must_use]
+    pub const fn new(reason: Reason) -> Self {
+        Self::from_parts(RefusalParts {
+            reason,
+            resource: None,
+            requested: None,
+            limit: None,
+            mid_stream: false,
+        })
+    }
+
+    pub(crate) const fn from_parts(parts: RefusalParts) -> Self {
+        Self { parts }
+    }
+
+    pub(crate) fn into_mid_stream(mut self) -> Self {
+        self.parts.mid_stream = true;
+        self
+    }
+
+    /// Why.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.parts.reason
+    }
+
+    /// Whether the same request could never be admitted, however long the client waits.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        self.parts.reason.is_permanent()
+    }
+
+    /// The name of the resource that refused, if one did. Not meant for clients.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.parts.resource.as_deref()
+    }
+
+    /// How many bytes were asked for, as far as that was known.
+    #[must_use]
+    pub const fn requested(&self) -> Option<u64> {
+        self.parts.requested
+    }
+
+    /// The bytes that could have been admitted: the configured maximum, the resource's ceiling, or its room at that
+    /// moment. Not meant for clients.
+    #[must_use]
+    pub const fn limit(&self) -> Option<u64> {
+        self.parts.limit
+    }
+
+    /// Whether the request had been admitted and was refused while its body was arriving, or by the storage itself.
+    #[must_use]
+    pub const fn is_mid_stream(&self) -> bool {
+        self.parts.mid_stream
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.parts.reason.as_str())
+    }
+}
+
+impl Error for Refusal {}
+
+/// The reasons to refuse a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Larger than the configured maximum. Permanent.
+    TooLarge,
+    /// Larger than a resource could hold if it were empty. Permanent.
+    ExceedsCapacity,
+    /// A resource has not enough room now.
+    Space,
+    /// A file system has no inode left.
+    Inodes,
+    /// A resource cannot be written to.
+    ReadOnly,
+    /// A quota of the user, group or project is used up.
+    Quota,
+    /// It is unknown how much room there is: the probe fails or its figures are too old.
+    Unmeasured,
+    /// The length must be told beforehand and was not.
+    LengthRequired,
+}
+
+impl Reason {
+    /// All reasons, in a fixed order.
+    pub const ALL: [Self; 8] = [
+        Self::TooLarge,
+        Self::ExceedsCapacity,
+        Self::Space,
+        Self::Inodes,
+        Self::ReadOnly,
+        Self::Quota,
+        Self::Unmeasured,
+        Self::LengthRequired,
+    ];
+
+    /// Whether waiting cannot help.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        matches!(self, Self::TooLarge | Self::ExceedsCapacity)
+    }
+
+    /// A short sentence without figures, fit for a client.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the content is larger than this server accepts",
+            Self::ExceedsCapacity => "the content is larger than this server can store",
+            Self::Space => "there is not enough room to store the content now",
+            Self::Inodes => "there is no room for another file now",
+            Self::ReadOnly => "the storage cannot be written to now",
+            Self::Quota => "the storage quota is used up",
+            Self::Unmeasured => "it is not known now whether the content would fit",
+            Self::LengthRequired => "the length of the content must be told beforehand",
+        }
+    }
+
+    /// The stable name, for metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::ExceedsCapacity => "exceeds_capacity",
+            Self::Space => "space",
+            Self::Inodes => "inodes",
+            Self::ReadOnly => "read_only",
+            Self::Quota => "quota",
+            Self::Unmeasured => "unmeasured",
+            Self::LengthRequired => "length_required",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

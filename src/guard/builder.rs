@@ -1,0 +1,187 @@
+use std::{fmt, sync::Arc};
+
+use http::HeaderName;
+
+use super::{StorageGuardLayer, layer::Shared};
+use crate::{
+    admission::{Admission, BuildError, Limits, MAX_SCOPES, Observer, Resource, Scope},
+    capacity::{Charge, SizeModel, WriteBuffer},
+    respond::{Answers, Classifier, DefaultClassifier, LengthHints, Renderer, RetryAfter},
+};
+
+/// Settings of a [`StorageGuardLayer`].
+#[must_use = "a layer is made by `build`"]
+pub struct StorageGuardBuilder {
+    enabled: bool,
+    resources: Vec<(Resource, Charge)>,
+    size_model: SizeModel,
+    limits: Limits,
+    classifier: Box<dyn Classifier>,
+    length_hints: LengthHints,
+    answers: Answers,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl StorageGuardBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            enabled: true,
+            resources: Vec::new(),
+            size_model: SizeModel::default(),
+            limits: Limits::default(),
+            classifier: Box::new(DefaultClassifier),
+            length_hints: LengthHints::default(),
+            answers: Answers::default(),
+            observers: Vec::new(),
+        }
+    }
+
+    /// Adds a resource on which bodies land whole. At most eight.
+    pub fn resource(self, resource: Resource) -> Self {
+        self.resource_charged(resource, Charge::All)
+    }
+
+    /// Adds a resource, and says which part of a body lands there.
+    pub fn resource_charged(mut self, resource: Resource, charge: Charge) -> Self {
+        self.resources.push((resource, charge));
+        self
+    }
+
+    /// Sets the largest body, in bytes; more is refused with 413. Default: no limit but what could ever fit.
+    pub const fn max_body(mut self, bytes: u64) -> Self {
+        self.limits.maximum = bytes;
+        self
+    }
+
+    /// Sets what a request counts at least, in bytes, also one without a length of its own such as `MKCOL`, `COPY` or an
+    /// empty `POST`. Default: 0, to which the size model adds its overhead.
+    pub const fn minimum_charge(mut self, bytes: u64) -> Self {
+        self.limits.minimum = bytes;
+        self
+    }
+
+    /// Sets how much of a resource a body takes up. Default: its bytes and one block.
+    pub const fn size_model(mut self, model: SizeModel) -> Self {
+        self.size_model = model;
+        self
+    }
+
+    /// Sets how much the inner service may have unwritten when it asks for more. Default: 8 MiB. A service that collects
+    /// larger bodies before it writes them needs [`WriteBuffer::Whole`].
+    pub const fn write_buffer(mut self, write_buffer: WriteBuffer) -> Self {
+        self.limits.write_buffer = write_buffer;
+        self
+    }
+
+    /// Refuses bodies of unknown length with 411. Off by default: macOS Finder and many streaming clients send no length.
+    pub const fn require_length(mut self, require: bool) -> Self {
+        self.limits.require_length = require;
+        self
+    }
+
+    /// Sets what tells which requests store something. Default: [`DefaultClassifier`], by the method.
+    pub fn classifier(mut self, classifier: impl Classifier + 'static) -> Self {
+        self.classifier = Box::new(classifier);
+        self
+    }
+
+    /// Sets the headers which tell how much will be stored in the end, and looks at them for every request. They only
+    /// ever raise the estimate. Default: `Upload-Length`, `X-Expected-Entity-Length`, `OC-Total-Length` and
+    /// `X-Amz-Decoded-Content-Length`, where the body's own length is unknown or zero.
+    pub fn length_hints(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.length_hints = LengthHints::always(names.into_iter().collect());
+        self
+    }
+
+    /// Sets what writes the answers to refused requests. Default: problem details, an HTML page or plain text by `Accept`.
+    pub fn renderer(mut self, renderer: impl Renderer + 'static) -> Self {
+        self.answers.renderer = Some(Arc::new(renderer));
+        self
+    }
+
+    /// Sets what `Retry-After` says. Default: 5 to 15 s, at random.
+    pub const fn retry_after(mut self, retry_after: RetryAfter) -> Self {
+        self.answers.retry_after = retry_after;
+        self
+    }
+
+    /// Refuses nothing, and reports to the observers what would have been refused. For a careful roll-out.
+    pub const fn report_only(mut self, report_only: bool) -> Self {
+        self.limits.report_only = report_only;
+        self
+    }
+
+    /// Adds somebody to be told of refusals. A resource's own events go to [its observers](
+    /// crate::ResourceBuilder::observer).
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// With `false` the layer lets everything through and counts nothing. (`tower::util::option_layer` cannot switch this
+    /// layer off, since it changes the body's type.)
+    pub const fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Makes the layer.
+    ///
+    /// # Errors
+    ///
+    /// When a setting is invalid, or there is nothing to guard: neither a resource nor a largest body.
+    pub fn build(self) -> Result<StorageGuardLayer, BuildError> {
+        self.check()?;
+        let scopes = self
+            .resources
+            .into_iter()
+            .map(|(resource, charge)| Scope::new(resource, charge, self.size_model))
+            .collect();
+        Ok(StorageGuardLayer::new(Shared {
+            enabled: self.enabled,
+            admission: Admission::new(scopes, self.limits, self.observers),
+            classifier: self.classifier,
+            length_hints: self.length_hints,
+            answers: self.answers,
+        }))
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let limits = &self.limits;
+        if let Some((value, remedy)) = self.size_model.flaw() {
+            return Err(BuildError::invalid("size_model", value, remedy));
+        }
+        if self.enabled && self.resources.is_empty() && limits.maximum == u64::MAX {
+            return Err(BuildError::invalid(
+                "resource",
+                "none",
+                "add a resource to guard, or set max_body, or build with enabled(false)",
+            ));
+        }
+        if self.resources.len() > MAX_SCOPES {
+            return Err(BuildError::invalid(
+                "resource",
+                format!("{} resources", self.resources.len()),
+                "give at most 8 resources; one probe can watch several things and tell the scarcest",
+            ));
+        }
+        if limits.minimum > limits.maximum {
+            return Err(BuildError::invalid(
+                "minimum_charge",
+                limits.minimum.to_string(),
+                "give a minimum charge that is not above max_body",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for StorageGuardBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageGuardBuilder")
+            .field("enabled", &self.enabled)
+            .field("resources", &self.resources)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

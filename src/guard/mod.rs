@@ -1,0 +1,17 @@
+//! Tower: the layer, the service, and the bodies and future they wrap.
+
+mod body_error;
+mod builder;
+mod future;
+mod layer;
+mod request_body;
+mod response_body;
+mod service;
+
+pub use body_error::{BodyError, BodyErrorKind};
+pub use builder::StorageGuardBuilder;
+pub use future::ResponseFuture;
+pub use layer::StorageGuardLayer;
+pub use request_body::Guarded;
+pub use response_body::ResponseBody;
+pub use service::StorageGuard;

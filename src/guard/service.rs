@@ -1,0 +1,81 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+
+use super::{Guarded, ResponseBody, ResponseFuture, layer::Shared};
+use crate::{admission::Verdict, respond};
+
+/// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
+#[derive(Clone, Debug)]
+pub struct StorageGuard<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> StorageGuard<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The guarded service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The guarded service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The guarded service alone.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for StorageGuard<S>
+where
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+    S::Error: 'static,
+    B: Body,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = &*self.shared;
+        let (parts, body) = request.into_parts();
+        let verdict = if shared.enabled {
+            let demand = respond::demand(&*shared.classifier, &parts, &body.size_hint(), &shared.length_hints);
+            shared.admission.admit(demand)
+        } else {
+            Verdict::Passed
+        };
+        match verdict {
+            Verdict::Admitted(hold) => {
+                let remembered = shared.answers.remember(&parts);
+                let (body_hold, response_hold) = hold.split();
+                let request = Request::from_parts(parts, Guarded::new(body, Some(body_hold)));
+                let inner = self.inner.call(request);
+                ResponseFuture::admitted(inner, response_hold, remembered, self.shared.clone())
+            }
+            Verdict::Passed => {
+                let request = Request::from_parts(parts, Guarded::new(body, None));
+                ResponseFuture::passed(self.inner.call(request))
+            }
+            // The body is dropped with this call; the inner service stays as ready as it was.
+            Verdict::Refused(refusal) => ResponseFuture::refused(shared.answers.answer(refusal, &parts)),
+        }
+    }
+}

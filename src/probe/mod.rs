@@ -1,0 +1,59 @@
+//! The machine: what is measured, how, and when.
+
+mod clock;
+mod disk;
+mod error;
+#[cfg(any(test, feature = "test-util"))]
+mod manual_clock;
+mod publisher;
+mod sampler;
+mod watchdog;
+
+pub(crate) use clock::{Clock, SystemClock};
+pub use disk::DiskProbe;
+pub use error::{ProbeError, ProbeErrorKind};
+#[cfg(any(test, feature = "test-util"))]
+pub use manual_clock::ManualClock;
+pub use publisher::{Measurement, Publisher, PublisherProbe};
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use sampler::sample;
+pub(crate) use sampler::{Sampler, Signal, Sink};
+pub(crate) use watchdog::{Watched, watch};
+
+use crate::{BoxError, capacity::Reading};
+
+/// Measures one resource.
+///
+/// A probe runs on a thread of its own, one measurement at a time, so it may block; one that hangs holds up no request,
+/// and one that panics is reported like one that fails. Any `FnMut() -> Result<Reading, E>` is a probe:
+///
+/// ```
+/// use tower_storage_guard::{CapacityProbe, Reading};
+///
+/// fn database_size() -> std::io::Result<u64> {
+///     Ok(3 << 30)
+/// }
+///
+/// const LIMIT: u64 = 10 << 30;
+/// let mut probe = || database_size().map(|used| Reading::new(LIMIT, LIMIT.saturating_sub(used)));
+/// assert_eq!(probe.measure().unwrap().available, 7 << 30);
+/// ```
+pub trait CapacityProbe: Send {
+    /// Measures now.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is known about the resource. The resource's [`FailurePolicy`](crate::FailurePolicy) then decides
+    /// about requests; an error is never taken for "full".
+    fn measure(&mut self) -> Result<Reading, ProbeError>;
+}
+
+impl<F, E> CapacityProbe for F
+where
+    F: FnMut() -> Result<Reading, E> + Send,
+    E: Into<BoxError>,
+{
+    fn measure(&mut self) -> Result<Reading, ProbeError> {
+        self().map_err(ProbeError::custom)
+    }
+}

@@ -1,0 +1,248 @@
+use http::{
+    HeaderMap, HeaderName,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request::Parts,
+};
+use http_body::SizeHint;
+
+use super::{Class, Classifier};
+use crate::capacity::Demand;
+
+/// What the request would store, from its kind, its body's size hint and its headers.
+///
+/// The size hint comes first: the server that made the body has validated the length (RFC 9112 section 6.3).
+#[inline]
+pub(crate) fn demand(classifier: &dyn Classifier, parts: &Parts, body: &SizeHint, hints: &LengthHints) -> Demand {
+    let class = classifier.classify(parts);
+    if class == Class::Exempt {
+        return Demand::Exempt;
+    }
+    let length = match body.exact() {
+        Some(exact) => Some(exact),
+        None => declared_length(&parts.headers).map(|declared| declared.max(body.lower())),
+    };
+    // A known length above zero needs no second opinion, unless one is asked for: looking up a header costs a third of
+    // the whole decision.
+    let hinted = match length {
+        Some(1..) if !hints.always => None,
+        _ => hints.largest(&parts.headers),
+    };
+    let length = length.max(hinted);
+    match (class, length) {
+        (Class::StoresBytes(bytes), length) => Demand::Bytes(bytes.max(length.unwrap_or(0))),
+        (_, Some(bytes @ 1..)) => Demand::Bytes(bytes),
+        (Class::Creates, _) | (_, Some(0)) => Demand::Creates,
+        (_, None) if body.lower() > 0 => Demand::Bytes(body.lower()),
+        (_, None) => Demand::Unknown,
+    }
+}
+
+/// `Content-Length`, where it counts: `Transfer-Encoding` overrides it (RFC 9112 section 6.3). Of several the largest;
+/// digits only, as RFC 9110 section 8.6 has it; more than fits a `u64` is as large as can be.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    largest(headers, &CONTENT_LENGTH)
+}
+
+/// Headers that tell how much will be stored in the end. They can only raise the estimate: a published bypass of a quota
+/// lowered it. Bytes that really pass are counted whatever a header says.
+#[derive(Clone, Debug)]
+pub(crate) struct LengthHints {
+    names: Box<[HeaderName]>,
+    /// Also where the body's own length is known and not zero.
+    always: bool,
+}
+
+impl LengthHints {
+    pub(crate) fn always(names: Vec<HeaderName>) -> Self {
+        Self {
+            names: names.into(),
+            always: true,
+        }
+    }
+
+    fn largest(&self, headers: &HeaderMap) -> Option<u64> {
+        self.names.iter().filter_map(|name| largest(headers, name)).max()
+    }
+}
+
+impl Default for LengthHints {
+    /// What tus, Finder, ownCloud and S3 clients send, where the body itself has no length or none yet.
+    fn default() -> Self {
+        Self {
+            names: [
+                HeaderName::from_static("upload-length"),
+                HeaderName::from_static("x-expected-entity-length"),
+                HeaderName::from_static("oc-total-length"),
+                HeaderName::from_static("x-amz-decoded-content-length"),
+            ]
+            .into(),
+            always: false,
+        }
+    }
+}
+
+fn largest(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| digits(value.as_bytes()))
+        .max()
+}
+
+fn digits(bytes: &[u8]) -> Option<u64> {
+    let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+    is_number.then(|| {
+        bytes.iter().fold(0_u64, |number, digit| {
+            number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::DefaultClassifier;
+
+    fn demanded(method: &str, hint: SizeHint, headers: &[(&str, &str)]) -> Demand {
+        let mut request = Request::builder().method(method);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let parts = request.body(()).expect("a request").into_parts().0;
+        demand(&DefaultClassifier, &parts, &hint, &LengthHints::default())
+    }
+
+    fn unknown() -> SizeHint {
+        SizeHint::default()
+    }
+
+    #[test]
+    fn the_size_hint_comes_first() {
+        assert_eq!(
+            demanded("PUT", SizeHint::with_exact(5), &[("content-length", "7")]),
+            Demand::Bytes(5)
+        );
+        assert_eq!(demanded("PUT", unknown(), &[("content-length", "7")]), Demand::Bytes(7));
+        assert_eq!(demanded("PUT", unknown(), &[]), Demand::Unknown);
+        let mut at_least = SizeHint::new();
+        at_least.set_lower(9);
+        assert_eq!(demanded("PUT", at_least, &[]), Demand::Bytes(9));
+    }
+
+    #[test]
+    fn transfer_encoding_beats_content_length() {
+        let headers = [("content-length", "7"), ("transfer-encoding", "chunked")];
+        assert_eq!(demanded("PUT", unknown(), &headers), Demand::Unknown);
+    }
+
+    #[test]
+    fn only_digits_are_a_length() {
+        for bad in ["", "+7", "-7", "7 ", "0x7", "7,7", "7.0"] {
+            assert_eq!(
+                demanded("PUT", unknown(), &[("content-length", bad)]),
+                Demand::Unknown,
+                "`{bad}`"
+            );
+        }
+        let huge = "99999999999999999999999999";
+        assert_eq!(
+            demanded("PUT", unknown(), &[("content-length", huge)]),
+            Demand::Bytes(u64::MAX)
+        );
+        let two = [("content-length", "7"), ("content-length", "8")];
+        assert_eq!(demanded("PUT", unknown(), &two), Demand::Bytes(8));
+    }
+
+    #[test]
+    fn hints_raise_what_is_unknown_and_never_lower_what_is_known() {
+        for name in [
+            "upload-length",
+            "x-expected-entity-length",
+            "oc-total-length",
+            "x-amz-decoded-content-length",
+        ] {
+            assert_eq!(demanded("PUT", unknown(), &[(name, "50")]), Demand::Bytes(50), "{name}");
+            assert_eq!(
+                demanded("POST", SizeHint::with_exact(0), &[(name, "50")]),
+                Demand::Bytes(50),
+                "{name}"
+            );
+            assert_eq!(
+                demanded("PUT", SizeHint::with_exact(80), &[(name, "50")]),
+                Demand::Bytes(80),
+                "{name}"
+            );
+            assert_eq!(
+                demanded("PUT", SizeHint::with_exact(8), &[(name, "none")]),
+                Demand::Bytes(8),
+                "{name}"
+            );
+        }
+        let always = LengthHints::always(vec![HeaderName::from_static("x-total")]);
+        let parts = Request::put("/")
+            .header("x-total", "50")
+            .body(())
+            .expect("a request")
+            .into_parts()
+            .0;
+        let demanded = |bytes| demand(&DefaultClassifier, &parts, &SizeHint::with_exact(bytes), &always);
+        assert_eq!(demanded(8), Demand::Bytes(50));
+        assert_eq!(demanded(80), Demand::Bytes(80));
+    }
+
+    #[test]
+    fn kinds_without_a_length() {
+        assert_eq!(demanded("POST", SizeHint::with_exact(0), &[]), Demand::Creates);
+        assert_eq!(demanded("MKCOL", SizeHint::with_exact(0), &[]), Demand::Creates);
+        assert_eq!(demanded("COPY", unknown(), &[]), Demand::Creates);
+        assert_eq!(
+            demanded("PROPPATCH", SizeHint::with_exact(300), &[]),
+            Demand::Bytes(300)
+        );
+        assert_eq!(
+            demanded("DELETE", SizeHint::with_exact(300), &[("content-length", "300")]),
+            Demand::Exempt
+        );
+    }
+
+    #[test]
+    fn a_classifier_that_knows_better_sets_the_least() {
+        let parts = Request::put("/").body(()).expect("a request").into_parts().0;
+        let classifier = |_: &Parts| Class::StoresBytes(100);
+        let demanded = |hint| demand(&classifier, &parts, &hint, &LengthHints::default());
+        assert_eq!(demanded(SizeHint::with_exact(5)), Demand::Bytes(100));
+        assert_eq!(demanded(SizeHint::with_exact(500)), Demand::Bytes(500));
+        assert_eq!(demanded(SizeHint::default()), Demand::Bytes(100));
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_read_as_they_are_written(number: u64, zeros in 0..40_usize) {
+            let text = format!("{}{number}", "0".repeat(zeros));
+            prop_assert_eq!(digits(text.as_bytes()), Some(number));
+        }
+
+        #[test]
+        fn other_bytes_are_no_number(bytes: Vec<u8>) {
+            let expected = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+            prop_assert_eq!(digits(&bytes).is_some(), expected);
+        }
+
+        #[test]
+        fn an_estimate_is_never_below_the_length(exact: Option<u64>, hints: [Option<u64>; 3]) {
+            let hint = exact.map_or_else(SizeHint::default, SizeHint::with_exact);
+            let texts = hints.map(|hint| hint.map(|number| number.to_string()));
+            let names = ["upload-length", "oc-total-length", "x-expected-entity-length"];
+            let headers: Vec<_> = names.iter().zip(&texts).filter_map(|(name, text)| Some((*name, text.as_deref()?))).collect();
+            if let (Some(exact), Demand::Bytes(bytes)) = (exact, demanded("PUT", hint, &headers)) {
+                prop_assert!(bytes >= exact);
+            }
+        }
+    }
+}

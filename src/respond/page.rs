@@ -1,0 +1,32 @@
+//! A small HTML page for people.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use super::render::Document;
+use crate::capacity::{Reason, Refusal};
+
+pub(super) fn document(refusal: &Refusal, status: StatusCode) -> Document {
+    let title = status.canonical_reason().unwrap_or("Refused");
+    let advice = advice(refusal.reason());
+    let body = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{status}</title>\n\
+         <style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
+         margin:15vh auto;padding:0 1rem}}</style>\n\
+         <h1>{title}</h1>\n<p>Nothing was stored: {refusal}.</p>\n<p>{advice}</p>\n</html>\n"
+    );
+    Document {
+        content_type: HeaderValue::from_static("text/html; charset=utf-8"),
+        body: Bytes::from(body),
+    }
+}
+
+fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::TooLarge | Reason::ExceedsCapacity => "Waiting will not help. Try something smaller.",
+        Reason::Space | Reason::Inodes | Reason::Quota => "Delete what is no longer needed, or try again later.",
+        Reason::ReadOnly | Reason::Unmeasured => "Please try again later.",
+        Reason::LengthRequired => "The program that sent this must say how much it is going to send.",
+    }
+}

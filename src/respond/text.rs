@@ -1,0 +1,14 @@
+//! One line of plain text.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use super::render::Document;
+use crate::capacity::Refusal;
+
+pub(super) fn document(refusal: &Refusal, status: StatusCode) -> Document {
+    Document {
+        content_type: HeaderValue::from_static("text/plain; charset=utf-8"),
+        body: Bytes::from(format!("{status}: {refusal}\n")),
+    }
+}
