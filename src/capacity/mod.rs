@@ -15,6 +15,9 @@ mod state;
 mod visibility;
 mod write_buffer;
 
+#[cfg(test)]
+mod simulation;
+
 pub(crate) use account::Account;
 pub(crate) use charge::Tariff;
 pub use charge::{Charge, SizeModel};

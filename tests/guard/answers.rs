@@ -1,0 +1,180 @@
+//! What a refused client is told, and what it is not.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_storage_guard::{
+    Floor, Reading, Reason, Refusal, RequestHead, RetryAfter, State,
+    test_util::{FakeResource, ScriptedBody},
+};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn not_now_is_507_and_never_is_413() {
+    let disk = FakeResource::with(Reading::new(1000, 300), |builder| builder.floor(Floor::bytes(100)));
+    let service = guarding(disk.resource())
+        .max_body(800)
+        .build()
+        .unwrap()
+        .layer(service_fn(reads_nothing));
+    for (bytes, expected, why) in [
+        (200, StatusCode::OK, None),
+        (201, StatusCode::INSUFFICIENT_STORAGE, Some(Reason::Space)),
+        (800, StatusCode::INSUFFICIENT_STORAGE, Some(Reason::Space)),
+        (801, StatusCode::PAYLOAD_TOO_LARGE, Some(Reason::TooLarge)),
+    ] {
+        let response = service.clone().oneshot(put(zeros(bytes))).await.unwrap();
+        assert_eq!((response.status(), reason(&response)), (expected, why), "{bytes} bytes");
+        assert_eq!(
+            response.headers().contains_key("retry-after"),
+            expected == 507,
+            "{bytes} bytes"
+        );
+    }
+    let unlimited = guarding(disk.resource())
+        .build()
+        .unwrap()
+        .layer(service_fn(reads_nothing));
+    let never = unlimited.oneshot(put(zeros(901))).await.unwrap();
+    assert_eq!(
+        (never.status().as_u16(), reason(&never)),
+        (413, Some(Reason::ExceedsCapacity))
+    );
+}
+
+#[tokio::test]
+async fn a_permanent_failure_wins_over_a_temporary_one() {
+    let full = FakeResource::new(1000, 0);
+    let small = FakeResource::new(50, 50);
+    for (first, second) in [(&full, &small), (&small, &full)] {
+        let service = guarding(first.resource()).resource(second.resource()).build().unwrap();
+        let response = service
+            .layer(service_fn(reads_nothing))
+            .oneshot(put(zeros(60)))
+            .await
+            .unwrap();
+        assert_eq!(reason(&response), Some(Reason::ExceedsCapacity));
+    }
+}
+
+#[tokio::test]
+async fn lengths_at_the_end_of_the_number_line_could_never_fit() {
+    for total in [1000, u64::MAX] {
+        let disk = FakeResource::new(total, 1000);
+        let service = guarding(disk.resource())
+            .build()
+            .unwrap()
+            .layer(service_fn(reads_nothing));
+        for length in [u64::MAX, u64::MAX - 2, 1 << 63, (1 << 63) - 1] {
+            let response = service
+                .clone()
+                .oneshot(put(ScriptedBody::new().telling_length(length)))
+                .await
+                .unwrap();
+            assert!(matches!(response.status().as_u16(), 413 | 507), "{length}");
+            assert_eq!(response.status() == 413, total == 1000, "{length} of {total}");
+        }
+        assert_eq!(disk.report().headroom, 1000, "nothing was taken");
+    }
+}
+
+#[tokio::test]
+async fn nothing_about_the_server_is_told() {
+    let disk = FakeResource::with(Reading::new(123_456_789, 0), |builder| builder.name("srv-uploads"));
+    let service = guarding(disk.resource())
+        .build()
+        .unwrap()
+        .layer(service_fn(reads_nothing));
+    for accept in ["application/json", "text/html", "text/plain"] {
+        let request = Request::put("/").header("accept", accept).body(zeros(4321)).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        let headers = format!("{:?}", response.headers());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        for secret in ["srv-uploads", "123456789", "4321"] {
+            assert!(!headers.contains(secret) && !String::from_utf8_lossy(&body).contains(secret));
+        }
+    }
+}
+
+#[tokio::test]
+async fn states_and_flags_of_the_resource() {
+    let disk = disk(1000);
+    let service = guarding(disk.resource())
+        .build()
+        .unwrap()
+        .layer(service_fn(reads_nothing));
+    disk.force_state(Some(State::Full));
+    assert_eq!(status(&service, zeros(1)).await, 507);
+    disk.force_state(Some(State::Near));
+    assert_eq!(status(&service, zeros(1)).await, 200);
+    disk.force_state(None);
+    disk.probe().set(disk.probe().reading().with_writable(false));
+    disk.sample();
+    let response = service.clone().oneshot(put(zeros(1))).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), reason(&response)),
+        (507, Some(Reason::ReadOnly))
+    );
+    assert!(!response.headers().contains_key("retry-after"), "somebody has to act");
+    disk.probe().set(Reading::new(1000, 1000).with_inodes(10, 0));
+    disk.sample();
+    let response = service.clone().oneshot(put(zeros(1))).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), reason(&response)),
+        (507, Some(Reason::Inodes))
+    );
+}
+
+#[tokio::test]
+async fn few_inodes_are_counted_like_bytes() {
+    let disk = FakeResource::with(Reading::new(1_000_000, 1_000_000).with_inodes(100, 3), |builder| {
+        builder
+    });
+    let service = guarding(disk.resource()).build().unwrap().layer(service_fn(reads_all));
+    for expected in [200, 200, 200, 507] {
+        assert_eq!(status(&service, zeros(1)).await, expected);
+    }
+    // Two files were made; the third was overwritten.
+    disk.probe().set(Reading::new(1_000_000, 1_000_000).with_inodes(100, 1));
+    disk.sample();
+    assert_eq!(status(&service, zeros(1)).await, 200);
+    assert_eq!(status(&service, zeros(1)).await, 507);
+}
+
+#[tokio::test]
+async fn a_renderer_of_ones_own_and_the_refusal_beside_it() {
+    let disk = disk(10);
+    let renderer = |refusal: &Refusal, request: &RequestHead| {
+        let words = format!("{} {}", request.method, refusal.reason());
+        Response::builder().status(418).body(Bytes::from(words)).unwrap()
+    };
+    let layer = guarding(disk.resource())
+        .renderer(renderer)
+        .retry_after(RetryAfter::seconds(3, 3))
+        .build()
+        .unwrap();
+    let service = layer.layer(service_fn(reads_all));
+    // Early and late alike.
+    for body in [ScriptedBody::new().telling_length(11), chunks(&[6, 6])] {
+        let response = service.clone().oneshot(put(body)).await.unwrap();
+        assert_eq!(response.status(), 418);
+        assert_eq!(response.headers()["retry-after"], "3");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(reason(&response), Some(Reason::Space));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "PUT space");
+    }
+}
+
+#[tokio::test]
+async fn an_admitted_answer_is_left_alone() {
+    let service = guarding(disk(100).resource())
+        .build()
+        .unwrap()
+        .layer(service_fn(reads_all));
+    let response = service.oneshot(put(zeros(7))).await.unwrap();
+    assert!(response.headers().is_empty());
+    assert!(response.extensions().is_empty());
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "7");
+}

@@ -1,0 +1,88 @@
+//! The storage itself says that it is full, although the request was admitted.
+
+use std::io;
+
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+use tower_storage_guard::{Guarded, Reason, StorageFailure, test_util::ScriptedBody};
+
+use crate::support::*;
+
+async fn marks(request: Request<Guarded<ScriptedBody>>) -> Result<Response<Full<bytes::Bytes>>, BoxError> {
+    request.into_body().collect().await?;
+    let error = io::Error::from(io::ErrorKind::StorageFull);
+    let mut response = Response::new(Full::from("500"));
+    *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+    response
+        .extensions_mut()
+        .insert(StorageFailure::from_error(&error).unwrap());
+    Ok(response)
+}
+
+#[tokio::test]
+async fn a_marked_response_becomes_the_refusal_and_the_account_is_empty_until_the_next_reading() {
+    let disk = disk(1000);
+    let layer = guarding(disk.resource()).build().unwrap();
+    let response = layer
+        .layer(service_fn(marks))
+        .oneshot(put(chunks(&[10])))
+        .await
+        .unwrap();
+    assert_eq!(
+        (response.status().as_u16(), reason(&response)),
+        (507, Some(Reason::Space))
+    );
+    assert!(response.headers().contains_key("retry-after"));
+    assert!(disk.report().headroom <= 0);
+    let service = layer.layer(service_fn(reads_nothing));
+    assert_eq!(status(&service, zeros(1)).await, 507);
+    disk.sample();
+    assert_eq!(status(&service, zeros(1)).await, 200);
+    assert_eq!(disk.report().headroom, 1000);
+}
+
+#[tokio::test]
+async fn errors_of_the_service_are_looked_into() {
+    async fn boxed(_: Request<Guarded<ScriptedBody>>) -> Result<Response<Full<bytes::Bytes>>, BoxError> {
+        Err(io::Error::other(io::Error::from(io::ErrorKind::QuotaExceeded)).into())
+    }
+    async fn plain(_: Request<Guarded<ScriptedBody>>) -> Result<Response<Full<bytes::Bytes>>, io::Error> {
+        Err(io::ErrorKind::FileTooLarge.into())
+    }
+    async fn other(_: Request<Guarded<ScriptedBody>>) -> Result<Response<Full<bytes::Bytes>>, io::Error> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    let layer = guarding(disk(1000).resource()).build().unwrap();
+    let response = layer.layer(service_fn(boxed)).oneshot(put(chunks(&[1]))).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), reason(&response)),
+        (507, Some(Reason::Quota))
+    );
+    assert!(!response.headers().contains_key("retry-after"), "somebody has to act");
+    let layer = guarding(disk(1000).resource()).build().unwrap();
+    let response = layer.layer(service_fn(plain)).oneshot(put(chunks(&[1]))).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), reason(&response)),
+        (413, Some(Reason::ExceedsCapacity))
+    );
+    let layer = guarding(disk(1000).resource()).build().unwrap();
+    let error = layer
+        .layer(service_fn(other))
+        .oneshot(put(chunks(&[1])))
+        .await
+        .expect_err("none of our business");
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// The answer comes in the format that the request preferred, though its head is gone by then.
+#[tokio::test]
+async fn a_late_answer_remembers_what_the_client_accepts() {
+    let layer = guarding(disk(1000).resource()).build().unwrap();
+    let request = Request::put("/")
+        .header("accept", "text/html")
+        .body(chunks(&[1]))
+        .unwrap();
+    let response = layer.layer(service_fn(marks)).oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+}

@@ -1,0 +1,16 @@
+//! What the layer does, with a fake resource: no disk, no sockets, no waiting.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod allocations;
+mod answers;
+mod axum_positions;
+mod classes;
+mod endings;
+mod failure_policy;
+mod late_failure;
+mod mid_stream;
+mod report_only;
+mod settings;
+mod sharing;
+mod support;
