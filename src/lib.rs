@@ -1,4 +1,71 @@
 //! Refuses what cannot be stored, before the handler runs.
+//!
+//! A server that accepts data should not find out that its disk is full by failing half-way through a write. A
+//! [`StorageGuardLayer`] wraps any Tower HTTP service, reserves what each request wants to store, and answers
+//! **507 Insufficient Storage** (does not fit *now*) or **413 Content Too Large** (could *never* fit) before the service
+//! runs.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::{BodyExt, Full};
+//! use tower::{BoxError, ServiceBuilder, ServiceExt};
+//! use tower_storage_guard::{Floor, Guarded, Reason, Refusal, Resource, StorageGuardLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # let directory = std::env::temp_dir();
+//! // 64 MiB of the disk that holds the directory stay free; no body is larger than 1 MiB.
+//! let disk = Resource::disk(directory).floor(Floor::bytes(64 << 20)).build()?;
+//! let guard = StorageGuardLayer::builder().resource(disk).max_body(1 << 20).build()?;
+//!
+//! let service = ServiceBuilder::new().layer(guard).service_fn(|request: Request<Guarded<Full<Bytes>>>| async {
+//!     let content = request.into_body().collect().await?.to_bytes();
+//!     // … write it …
+//!     Ok::<_, BoxError>(Response::new(Full::new(content)))
+//! });
+//!
+//! let small = Request::put("/").body(Full::from("a little"))?;
+//! assert_eq!(service.clone().oneshot(small).await?.status(), StatusCode::OK);
+//!
+//! let large = Request::put("/").body(Full::from(vec![0; 2 << 20]))?;
+//! let answer = service.oneshot(large).await?;
+//! assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+//! assert_eq!(answer.extensions().get::<Refusal>().unwrap().reason(), Reason::TooLarge);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it counts
+//!
+//! A [`Resource`] is something that requests write to, measured by a [`CapacityProbe`] on a thread of its own. Its
+//! *headroom* is what was free at the last measurement, less the [`Floor`] that must stay free, less everything that is
+//! held: by requests under way, and by finished ones whose bytes no measurement has had a chance to see. So a byte counts
+//! exactly once, first as held and then as seen, and what is admitted fits as long as others write less than the floor
+//! between two measurements.
+//!
+//! A hold ends when the response future is done or dropped *and* the request body is gone. For large bodies it closes
+//! piece by piece before that; [`WriteBuffer`] tells what that asks of the service.
+//!
+//! # What is looked at
+//!
+//! | request | what it counts |
+//! |---|---|
+//! | `GET`, `HEAD`, `OPTIONS`, `DELETE`, `MOVE`, … ([`DefaultClassifier`]) | nothing, never refused |
+//! | of known length | its length, by the [`SizeModel`] |
+//! | of unknown length | what comes, before it is handed on; the body breaks off when it does not fit |
+//! | without a body of its own (`MKCOL`, `COPY`, an empty `POST`) | [a minimum](StorageGuardBuilder::minimum_charge) and a block |
+//!
+//! # Answers
+//!
+//! A refused client gets `application/problem+json`, a small HTML page or plain text, by `Accept`, or what a [`Renderer`]
+//! writes. Answers never tell free bytes, paths or names. The [`Refusal`] is in the extensions of every such response. The
+//! guard never returns an error of its own, so axum needs no error handler for it.
+//!
+//! # When nobody knows
+//!
+//! A probe that fails, panics or is silent is not a full disk; its [`FailurePolicy`] decides. A hung mount holds up no
+//! request, because requests read atomics only.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     test,
@@ -27,5 +94,10 @@ pub use guard::{
 };
 pub use probe::{CapacityProbe, DiskProbe, Measurement, ProbeError, ProbeErrorKind, Publisher, PublisherProbe};
 pub use respond::{Class, Classifier, DefaultClassifier, Renderer, RequestHead, RetryAfter};
+
+/// The README's examples are tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{Event, Hold, Limits, Observer, Scope, hold::Pool, notify};
-use crate::capacity::{Demand, Reason, Refusal};
+use crate::capacity::{Demand, Priority, Reason, Refusal};
 
 /// Decides about demands, with the scopes and limits of one layer.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Admission {
     /// Reserves what the demand needs of all scopes, or of none. What could never fit is found before what does not fit
     /// now, so that a client is not told to wait for nothing.
     #[inline]
-    pub(crate) fn admit(&self, demand: Demand) -> Verdict {
+    pub(crate) fn admit(&self, demand: Demand, priority: Priority) -> Verdict {
         let limits = &self.rules.limits;
         let (bytes, is_empty) = match demand {
             Demand::Exempt => return Verdict::Passed,
@@ -53,8 +53,8 @@ impl Admission {
             Demand::Creates => (limits.minimum, true),
         };
         match self
-            .check_ceilings(bytes)
-            .and_then(|()| Pool::own(&self.pools).hold(bytes, is_empty))
+            .check_ceilings(bytes, priority)
+            .and_then(|()| Pool::own(&self.pools).hold(bytes, is_empty, priority))
         {
             Ok(hold) => Verdict::Admitted(hold),
             Err(refusal) => self.refuse(refusal),
@@ -62,7 +62,7 @@ impl Admission {
     }
 
     #[inline]
-    fn check_ceilings(&self, bytes: u64) -> Result<(), Refusal> {
+    fn check_ceilings(&self, bytes: u64, priority: Priority) -> Result<(), Refusal> {
         let rules = &*self.rules;
         if bytes > rules.limits.maximum {
             return Err(rules.refusal(Reason::TooLarge, None, Some(bytes)));
@@ -70,7 +70,7 @@ impl Admission {
         // With a single scope the reservation finds it out first by itself.
         if rules.scopes.len() > 1 {
             for (place, scope) in rules.scopes.iter().enumerate() {
-                if let Err(reason) = scope.amount(bytes) {
+                if let Err(reason) = scope.amount(bytes, priority) {
                     return Err(rules.refusal(reason, Some(place), Some(bytes)));
                 }
             }

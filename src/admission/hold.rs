@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{MAX_SCOPES, StorageFailure, admit::Rules, slab::Slab};
-use crate::capacity::{Progress, Reason, Refusal, RefusalParts};
+use crate::capacity::{Priority, Progress, Reason, Refusal, RefusalParts};
 
 /// What an admitted request holds of all its scopes. It ends when both its halves are gone: the request body's, since a
 /// gRPC stream answers before it has read, and the response future's, since a handler writes after the last frame.
@@ -94,13 +94,15 @@ impl Pool {
 
     /// Takes `bytes` of all scopes or of none. `is_empty` says that no body will show whether something is written.
     #[inline]
-    pub(super) fn hold(self: &Arc<Self>, bytes: u64, is_empty: bool) -> Result<Hold, Refusal> {
+    pub(super) fn hold(self: &Arc<Self>, bytes: u64, is_empty: bool, priority: Priority) -> Result<Hold, Refusal> {
         let Some(index) = self.slots.take() else {
             return Err(Refusal::new(Reason::Space));
         };
         let slot = self.slots.slot(index);
         for (place, (scope, left)) in self.rules.scopes.iter().zip(&slot.left).enumerate() {
-            let taken = scope.amount(bytes).and_then(|amount| scope.reserve(amount));
+            let taken = scope
+                .amount(bytes, priority)
+                .and_then(|amount| scope.reserve(amount, priority));
             match taken {
                 Ok(taken) => {
                     left.store(taken.bytes, Relaxed);
@@ -126,6 +128,7 @@ impl Pool {
                 reserved: bytes,
                 progress: Progress::new(self.rules.limits.write_buffer),
                 polled: is_empty,
+                priority,
                 grown: false,
                 unbound: false,
                 half: half(BODY),
@@ -210,6 +213,7 @@ pub(crate) struct BodyHold {
     /// The bytes that are paid for.
     reserved: u64,
     polled: bool,
+    priority: Priority,
     /// Took more than it began with, ahead of what came.
     grown: bool,
     /// In report-only mode, after the refusal that would have been: counts no longer.
@@ -273,9 +277,10 @@ impl BodyHold {
         }
         let mut added = [0; MAX_SCOPES];
         for (place, (scope, more)) in rules.scopes.iter().zip(&mut added).enumerate() {
-            let taken = scope
-                .amount(bytes)
-                .and_then(|amount| scope.extend(amount.saturating_sub(scope.tariff().total(self.reserved))));
+            let taken = scope.amount(bytes, self.priority).and_then(|amount| {
+                let more = amount.saturating_sub(scope.tariff().total(self.reserved));
+                scope.extend(more, self.priority)
+            });
             match taken {
                 Ok(taken) => *more = taken,
                 Err(reason) => {

@@ -169,6 +169,7 @@ pub(super) enum Sampling {
 /// What a resource was built with.
 pub(super) struct Settings {
     pub(super) floor: Floor,
+    pub(super) essential: Floor,
     pub(super) inode_floor: u64,
     pub(super) bands: Bands,
     pub(super) policy: FailurePolicy,
@@ -187,6 +188,8 @@ pub(super) struct Core {
     /// [`Gate values`](gate); requests look at nothing else when it is open.
     gate: AtomicU8,
     ceiling: AtomicU64,
+    /// The part of the floor that essential requests may use.
+    allowance: AtomicU64,
     unseen: AtomicU64,
     health: Mutex<Health>,
     settings: Settings,
@@ -253,6 +256,7 @@ impl Core {
             block_size: first.block_size,
             gate: AtomicU8::new(gate::OPEN),
             ceiling: AtomicU64::new(0),
+            allowance: AtomicU64::new(0),
             unseen: AtomicU64::new(0),
             health: Mutex::new(Health {
                 reading: first,
@@ -285,6 +289,12 @@ impl Core {
     #[inline]
     pub(super) fn ceiling(&self) -> u64 {
         self.ceiling.load(Relaxed)
+    }
+
+    /// How far below zero essential requests may bring the headroom.
+    #[inline]
+    pub(super) fn allowance(&self) -> u64 {
+        self.allowance.load(Relaxed)
     }
 
     #[inline]
@@ -330,6 +340,8 @@ impl Core {
             },
             Relaxed,
         );
+        self.allowance
+            .store(self.settings.essential.of(reading.total).min(floor), Relaxed);
         self.unseen.store(unseen, Relaxed);
         let mut health = lock(&self.health);
         let before = std::mem::replace(&mut health.reading, *reading);

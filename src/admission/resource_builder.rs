@@ -26,6 +26,7 @@ impl ResourceBuilder {
             probe,
             settings: Settings {
                 floor: Floor::default(),
+                essential: Floor::NONE,
                 inode_floor: 0,
                 bands: Bands::default(),
                 policy: FailurePolicy::default(),
@@ -48,6 +49,14 @@ impl ResourceBuilder {
     /// Sets what must stay free. It must cover what others write between two readings. Default: 5 %, at most 10 GiB.
     pub const fn floor(mut self, floor: Floor) -> Self {
         self.settings.floor = floor;
+        self
+    }
+
+    /// Sets how much of the floor requests may use that the layer's [`essential`](crate::StorageGuardBuilder::essential)
+    /// picks: a full system must still save the lock file that it needs in order to delete. Never more than the floor.
+    /// Default: nothing.
+    pub const fn essential_share(mut self, of_floor: Floor) -> Self {
+        self.settings.essential = of_floor;
         self
     }
 
@@ -149,13 +158,19 @@ impl ResourceBuilder {
     fn check(&self) -> Result<(), BuildError> {
         let Settings {
             floor,
+            essential,
             bands,
             interval,
             max_age,
             first_measurement_within,
             ..
         } = &self.settings;
-        for (setting, floor) in [("floor", floor), ("near", &bands.near), ("exit_margin", &bands.exit)] {
+        for (setting, floor) in [
+            ("floor", floor),
+            ("essential_share", essential),
+            ("near", &bands.near),
+            ("exit_margin", &bands.exit),
+        ] {
             if let Some((value, remedy)) = floor.flaw() {
                 return Err(BuildError::invalid(setting, value, remedy));
             }

@@ -2,7 +2,7 @@ use super::{
     Resource,
     resource::{Core, gate},
 };
-use crate::capacity::{Charge, Reason, SizeModel, Tariff};
+use crate::capacity::{Charge, Priority, Reason, SizeModel, Tariff};
 
 /// One resource as one layer sees it: what its requests take of it.
 #[derive(Clone, Debug)]
@@ -43,21 +43,28 @@ impl Scope {
 
     /// What a request that stores `bytes` takes, unless it could never fit.
     #[inline]
-    pub(super) fn amount(&self, bytes: u64) -> Result<u64, Reason> {
+    pub(super) fn amount(&self, bytes: u64, priority: Priority) -> Result<u64, Reason> {
         let amount = self.tariff.total(bytes);
-        if amount > self.core().ceiling() {
+        if amount > self.core().ceiling() && amount > self.core().ceiling().saturating_add(self.allowance(priority)) {
             return Err(Reason::ExceedsCapacity);
         }
         Ok(amount)
     }
 
+    fn allowance(&self, priority: Priority) -> u64 {
+        match priority {
+            Priority::Usual => 0,
+            Priority::Essential => self.core().allowance(),
+        }
+    }
+
     /// Takes `amount` if the resource has it.
     #[inline]
-    pub(super) fn reserve(&self, amount: u64) -> Result<Taken, Reason> {
+    pub(super) fn reserve(&self, amount: u64, priority: Priority) -> Result<Taken, Reason> {
         let core = self.core();
         let gate = core.gate();
-        if gate != gate::OPEN {
-            return self.reserve_at(gate, amount);
+        if gate != gate::OPEN || priority == Priority::Essential {
+            return self.reserve_at(gate, amount, priority);
         }
         if !core.bytes.try_reserve(amount) {
             return Err(Reason::Space);
@@ -69,21 +76,25 @@ impl Scope {
     }
 
     #[cold]
-    fn reserve_at(&self, gate: u8, amount: u64) -> Result<Taken, Reason> {
+    fn reserve_at(&self, gate: u8, amount: u64, priority: Priority) -> Result<Taken, Reason> {
         let core = self.core();
-        if let Some(reason) = Core::closed_because(gate) {
-            return Err(reason);
+        let allowance = self.allowance(priority);
+        match Core::closed_because(gate) {
+            // That the floor is reached is no reason for whom a part of it is kept.
+            Some(_) if gate == gate::FULL && allowance > 0 => {}
+            Some(reason) => return Err(reason),
+            None => {}
         }
         if gate == gate::UNKNOWN_OPEN {
             // Held all the same, so that the account is right when readings come again.
             let bytes = if core.bytes.force_reserve(amount) { amount } else { 0 };
             return Ok(Taken { bytes, inode: false });
         }
-        let inode = self.tariff.charge == Charge::All;
+        let inode = gate == gate::COUNT_INODES && self.tariff.charge == Charge::All;
         if inode && !core.inodes.try_reserve(1) {
             return Err(Reason::Inodes);
         }
-        if !core.bytes.try_reserve(amount) {
+        if !core.bytes.try_reserve_with(amount, allowance) {
             if inode {
                 core.inodes.refund(1);
             }
@@ -95,9 +106,9 @@ impl Scope {
     /// Takes `more` for a request that has been admitted already. Only a closed gate refuses by itself: a body that
     /// flows may go on while its bytes fit, also when the resource is called full.
     #[inline]
-    pub(super) fn extend(&self, more: u64) -> Result<u64, Reason> {
+    pub(super) fn extend(&self, more: u64, priority: Priority) -> Result<u64, Reason> {
         let core = self.core();
-        if core.bytes.try_reserve(more) {
+        if core.bytes.try_reserve_with(more, self.allowance(priority)) {
             return Ok(more);
         }
         match core.gate() {

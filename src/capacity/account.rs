@@ -50,6 +50,13 @@ impl Account {
         self.reserve_above(amount, amount as i64)
     }
 
+    /// Takes `amount` if it fits with `allowance` more than there is: a part of the floor.
+    #[inline]
+    pub(crate) fn try_reserve_with(&self, amount: u64, allowance: u64) -> bool {
+        let allowance = i64::try_from(allowance).unwrap_or(i64::MAX / 4);
+        self.reserve_above(amount, (amount as i64).saturating_sub(allowance))
+    }
+
     /// Takes `amount` whether it fits or not, for requests that are let through although nobody knows. Tells whether it
     /// was taken: absurd amounts are not.
     pub(crate) fn force_reserve(&self, amount: u64) -> bool {
@@ -131,6 +138,17 @@ mod tests {
         assert!(!account.try_reserve(0));
         assert!(account.force_reserve(5));
         assert_eq!(account.headroom(), -6);
+    }
+
+    #[test]
+    fn an_allowance_reaches_below_zero_and_no_further() {
+        let account = Account::new(10);
+        assert!(!account.try_reserve(15));
+        assert!(account.try_reserve_with(15, 5));
+        assert_eq!(account.headroom(), -5);
+        assert!(!account.try_reserve_with(1, 5));
+        assert!(account.try_reserve_with(0, u64::MAX));
+        assert!(!account.try_reserve_with(u64::MAX, u64::MAX));
     }
 
     #[test]

@@ -1,3 +1,12 @@
+/// Who may use what of the floor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Priority {
+    #[default]
+    Usual,
+    /// May use the part of a floor that is kept for such requests.
+    Essential,
+}
+
 /// What a request would store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Demand {

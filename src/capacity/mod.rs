@@ -21,7 +21,7 @@ mod simulation;
 pub(crate) use account::Account;
 pub(crate) use charge::Tariff;
 pub use charge::{Charge, SizeModel};
-pub(crate) use demand::Demand;
+pub(crate) use demand::{Demand, Priority};
 pub use floor::Floor;
 pub use reading::{Inodes, Reading};
 pub(crate) use reconcile::Reconciler;

@@ -1,8 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use http::HeaderName;
+use http::{HeaderName, request::Parts};
 
-use super::{StorageGuardLayer, layer::Shared};
+use super::{
+    StorageGuardLayer,
+    layer::{Essential, Shared},
+};
 use crate::{
     admission::{Admission, BuildError, Limits, MAX_SCOPES, Observer, Resource, Scope},
     capacity::{Charge, SizeModel, WriteBuffer},
@@ -17,6 +20,7 @@ pub struct StorageGuardBuilder {
     size_model: SizeModel,
     limits: Limits,
     classifier: Box<dyn Classifier>,
+    essential: Option<Box<Essential>>,
     length_hints: LengthHints,
     answers: Answers,
     observers: Vec<Arc<dyn Observer>>,
@@ -30,6 +34,7 @@ impl StorageGuardBuilder {
             size_model: SizeModel::default(),
             limits: Limits::default(),
             classifier: Box::new(DefaultClassifier),
+            essential: None,
             length_hints: LengthHints::default(),
             answers: Answers::default(),
             observers: Vec::new(),
@@ -82,6 +87,13 @@ impl StorageGuardBuilder {
     /// Sets what tells which requests store something. Default: [`DefaultClassifier`], by the method.
     pub fn classifier(mut self, classifier: impl Classifier + 'static) -> Self {
         self.classifier = Box::new(classifier);
+        self
+    }
+
+    /// Picks the requests that are essential, such as the lock file that a client must store before it can delete. They
+    /// may use [a part of the floor](crate::ResourceBuilder::essential_share) of every resource, also when it is full.
+    pub fn essential(mut self, is_essential: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.essential = Some(Box::new(is_essential));
         self
     }
 
@@ -141,6 +153,7 @@ impl StorageGuardBuilder {
             enabled: self.enabled,
             admission: Admission::new(scopes, self.limits, self.observers),
             classifier: self.classifier,
+            essential: self.essential,
             length_hints: self.length_hints,
             answers: self.answers,
         }))

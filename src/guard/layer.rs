@@ -1,10 +1,12 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use http::request::Parts;
 use tower::Layer;
 
 use super::{StorageGuard, StorageGuardBuilder};
 use crate::{
     admission::{Admission, BuildError, Resource},
+    capacity::Priority,
     respond::{Answers, Classifier, LengthHints},
 };
 
@@ -17,11 +19,15 @@ pub struct StorageGuardLayer {
     shared: Arc<Shared>,
 }
 
+/// Picks the requests that may use a part of the floor.
+pub(super) type Essential = dyn Fn(&Parts) -> bool + Send + Sync;
+
 /// What all services of a layer share.
 pub(super) struct Shared {
     pub(super) enabled: bool,
     pub(super) admission: Admission,
     pub(super) classifier: Box<dyn Classifier>,
+    pub(super) essential: Option<Box<Essential>>,
     pub(super) length_hints: LengthHints,
     pub(super) answers: Answers,
 }
@@ -45,6 +51,16 @@ impl StorageGuardLayer {
     pub(super) fn new(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
+        }
+    }
+}
+
+impl Shared {
+    #[inline]
+    pub(super) fn priority(&self, parts: &Parts) -> Priority {
+        match &self.essential {
+            Some(essential) if essential(parts) => Priority::Essential,
+            _ => Priority::Usual,
         }
     }
 }

@@ -58,7 +58,7 @@ where
         let (parts, body) = request.into_parts();
         let verdict = if shared.enabled {
             let demand = respond::demand(&*shared.classifier, &parts, &body.size_hint(), &shared.length_hints);
-            shared.admission.admit(demand)
+            shared.admission.admit(demand, shared.priority(&parts))
         } else {
             Verdict::Passed
         };

@@ -7,6 +7,7 @@ mod answers;
 mod axum_positions;
 mod classes;
 mod endings;
+mod essential;
 mod failure_policy;
 mod late_failure;
 mod mid_stream;
