@@ -92,7 +92,12 @@ pub use guard::{
     BodyError, BodyErrorKind, Guarded, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
     StorageGuardLayer,
 };
-pub use probe::{CapacityProbe, DiskProbe, Measurement, ProbeError, ProbeErrorKind, Publisher, PublisherProbe};
+pub use probe::{
+    Ballast, BallastError, BallastErrorKind, CapacityProbe, DiskProbe, Measurement, ProbeError, ProbeErrorKind,
+    Publisher, PublisherProbe,
+};
+#[cfg(feature = "memory")]
+pub use probe::{MemoryProbe, Pressure, PressureProbe, PressureWindow};
 pub use respond::{Class, Classifier, DefaultClassifier, Renderer, RequestHead, RetryAfter};
 
 /// The README's examples are tests too.

@@ -94,20 +94,14 @@ pub enum Charge {
     All,
     /// At most this many bytes at a time, as in the memory of a handler that streams: it holds a window, not the body.
     Window(u64),
+    /// This many of the resource's units for every request, whatever its length: one place in a queue, one row. Neither
+    /// the size model nor blocks apply.
+    Each(u64),
     /// None: the resource only gates, by being full or failing.
     Nothing,
 }
 
-impl Charge {
-    /// The part of `bytes` that is charged.
-    pub(crate) fn part(self, bytes: u64) -> u64 {
-        match self {
-            Self::All => bytes,
-            Self::Window(window) => bytes.min(window),
-            Self::Nothing => 0,
-        }
-    }
-}
+impl Charge {}
 
 /// A charge and a size model, resolved against one resource's block size.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +116,10 @@ impl Tariff {
     #[inline]
     pub(crate) fn total(&self, bytes: u64) -> u64 {
         match self.charge {
+            Charge::All => self.model.size_of(bytes, self.block_size),
+            Charge::Window(window) => self.model.size_of(bytes.min(window), self.block_size),
+            Charge::Each(units) => units,
             Charge::Nothing => 0,
-            charge => self.model.size_of(charge.part(bytes), self.block_size),
         }
     }
 
@@ -132,7 +128,7 @@ impl Tariff {
     pub(crate) fn written(&self, bytes: u64) -> u64 {
         match self.charge {
             Charge::All => self.model.scale(bytes),
-            Charge::Window(_) | Charge::Nothing => 0,
+            Charge::Window(_) | Charge::Each(_) | Charge::Nothing => 0,
         }
     }
 }
@@ -163,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_written_never_exceeds_what_was_charged() {
-        for charge in [Charge::All, Charge::Window(10), Charge::Nothing] {
+        for charge in [Charge::All, Charge::Window(10), Charge::Each(3), Charge::Nothing] {
             for factor in [0.3, 1.0, 2.7] {
                 let tariff = Tariff {
                     charge,

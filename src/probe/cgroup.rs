@@ -1,6 +1,5 @@
 //! Control groups of Linux, of both versions: where the groups of this process are, and what they tell.
 
-#[cfg(feature = "memory")]
 mod level;
 pub(crate) mod limit;
 pub(crate) mod membership;
@@ -10,7 +9,6 @@ pub(crate) mod stat;
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "memory")]
 pub(super) use level::Level;
 use membership::{Membership, membership};
 use mounts::mounts;
@@ -18,7 +16,7 @@ use place::Place;
 
 use super::{
     ProbeError,
-    files::{read, read_if_there},
+    files::{number, read, read_if_there},
 };
 
 /// The two versions differ in the names of their files.
@@ -62,7 +60,6 @@ impl Groups {
     /// # Errors
     ///
     /// When a file cannot be read or understood, or the own group lies outside of what is mounted.
-    #[cfg(feature = "memory")]
     pub(super) fn memory_levels(&mut self, extra: Option<u64>) -> Result<Vec<Level>, ProbeError> {
         let levels = self.look_at_memory(extra);
         if levels.is_err() {
@@ -71,7 +68,6 @@ impl Groups {
         levels
     }
 
-    #[cfg(feature = "memory")]
     fn look_at_memory(&mut self, extra: Option<u64>) -> Result<Vec<Level>, ProbeError> {
         let mounts = self.fs_root.join(MOUNTS);
         let place = match &self.locate()?.memory {
@@ -144,8 +140,7 @@ fn find(fs_root: &Path, membership: Membership) -> Result<Known, ProbeError> {
 
 /// Whether a group of version 1 counts and limits what the groups below it use
 /// (Documentation/admin-guide/cgroup-v1/memory.rst, section 6). Since Linux 5.11 all do.
-#[cfg(feature = "memory")]
 fn includes_groups_below(dir: &Path) -> Result<bool, ProbeError> {
-    let hierarchical = read_if_there(&dir.join("memory.use_hierarchy"), super::files::number)?;
+    let hierarchical = read_if_there(&dir.join("memory.use_hierarchy"), number)?;
     Ok(hierarchical != Some(0))
 }

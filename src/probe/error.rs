@@ -22,6 +22,12 @@ pub enum ProbeErrorKind {
     FileSystemChanged,
     /// The operating system refused to tell.
     Io,
+    /// A file holds something else than it should.
+    Malformed,
+    /// The control group of this process lies outside of what is mounted.
+    HiddenGroup,
+    /// A setting of the probe is out of range.
+    InvalidSetting,
     /// The probe panicked.
     Panicked,
     /// The probe did not answer in time.
@@ -47,15 +53,43 @@ impl ProbeError {
     }
 
     pub(crate) fn io(path: &Path, error: io::Error) -> Self {
-        let kind = match error.kind() {
-            io::ErrorKind::NotFound => ProbeErrorKind::NotFound,
-            _ => ProbeErrorKind::Io,
-        };
-        Self {
-            kind,
-            message: format!("cannot measure the disk at `{}`", path.display()),
-            source: Some(error.into()),
-        }
+        Self::with_source(format!("cannot measure the disk at `{}`", path.display()), error)
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) fn unreadable(path: &Path, error: io::Error) -> Self {
+        Self::with_source(format!("cannot read `{}`", path.display()), error)
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) fn malformed(path: &Path, what: &str) -> Self {
+        Self::plain(
+            ProbeErrorKind::Malformed,
+            format!("`{}` is malformed: {what}", path.display()),
+        )
+    }
+
+    /// The system offers no figures.
+    #[cfg(feature = "memory")]
+    pub(crate) fn untold(message: &str) -> Self {
+        Self::plain(ProbeErrorKind::Io, message.to_owned())
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) fn hidden_group(mounts: &Path) -> Self {
+        Self::plain(
+            ProbeErrorKind::HiddenGroup,
+            format!(
+                "no mount in `{}` shows the control group of this process, so its limits are unknown: mount the cgroup \
+                 file system inside the namespace, or measure the process alone against a budget",
+                mounts.display()
+            ),
+        )
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) fn invalid_setting(setting: &str, value: &str, remedy: &str) -> Self {
+        Self::plain(ProbeErrorKind::InvalidSetting, format!("{setting} = {value}: {remedy}"))
     }
 
     pub(crate) fn not_mounted(path: &Path) -> Self {
@@ -93,6 +127,18 @@ impl ProbeError {
             ProbeErrorKind::NothingPublished,
             "no reading was published yet".to_owned(),
         )
+    }
+
+    fn with_source(message: String, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ProbeErrorKind::NotFound,
+            _ => ProbeErrorKind::Io,
+        };
+        Self {
+            kind,
+            message,
+            source: Some(error.into()),
+        }
     }
 
     fn plain(kind: ProbeErrorKind, message: String) -> Self {

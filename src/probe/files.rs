@@ -33,7 +33,7 @@ pub(super) fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, Malfor
     parse(&text).map_err(|Malformed(what)| ProbeError::malformed(path, &what))
 }
 
-/// As [`read`], with `None` for a file that does not exist.
+/// As [`read`], with `None` for a file that does not exist, or that the kernel was told not to support.
 pub(super) fn read_if_there<T>(
     path: &Path,
     parse: impl FnOnce(&[u8]) -> Result<T, Malformed>,
@@ -42,7 +42,7 @@ pub(super) fn read_if_there<T>(
         Ok(text) => parse(&text)
             .map(Some)
             .map_err(|Malformed(what)| ProbeError::malformed(path, &what)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported) => Ok(None),
         Err(error) => Err(ProbeError::unreadable(path, error)),
     }
 }
@@ -82,7 +82,10 @@ mod tests {
         for error in [read(&file, number).err(), read_if_there(&file, number).err()] {
             let error = error.expect("malformed");
             assert_eq!(error.kind(), ProbeErrorKind::Malformed);
-            assert!(error.to_string().contains("figure") && error.to_string().contains("12 apples"), "{error}");
+            assert!(
+                error.to_string().contains("figure") && error.to_string().contains("12 apples"),
+                "{error}"
+            );
         }
 
         // A directory can be opened but not read, also by the superuser.

@@ -136,7 +136,10 @@ impl CapacityProbe for MemoryProbe {
         };
         for pressure in &self.pressures {
             if pressure.is_exceeded(&mut self.groups)? {
-                return Ok(Reading { available: 0, ..reading });
+                return Ok(Reading {
+                    available: 0,
+                    ..reading
+                });
             }
         }
         Ok(reading)

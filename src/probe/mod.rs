@@ -1,19 +1,33 @@
 //! The machine: what is measured, how, and when.
 
+mod ballast;
+#[cfg(feature = "memory")]
+pub(crate) mod cgroup;
 mod clock;
 mod disk;
 mod error;
+#[cfg(feature = "memory")]
+pub(crate) mod files;
 #[cfg(any(test, feature = "test-util"))]
 mod manual_clock;
+#[cfg(feature = "memory")]
+pub(crate) mod memory;
+#[cfg(feature = "memory")]
+pub(crate) mod pressure;
 mod publisher;
 mod sampler;
 mod watchdog;
 
+pub use ballast::{Ballast, BallastError, BallastErrorKind};
 pub(crate) use clock::{Clock, SystemClock};
 pub use disk::DiskProbe;
 pub use error::{ProbeError, ProbeErrorKind};
 #[cfg(any(test, feature = "test-util"))]
 pub use manual_clock::ManualClock;
+#[cfg(feature = "memory")]
+pub use memory::MemoryProbe;
+#[cfg(feature = "memory")]
+pub use pressure::{Pressure, PressureProbe, PressureWindow};
 pub use publisher::{Measurement, Publisher, PublisherProbe};
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use sampler::sample;

@@ -1,12 +1,10 @@
 mod probe;
 pub(crate) mod stall;
 
-use std::{fs, io, path::Path};
-
 pub use probe::PressureProbe;
 use stall::{Shares, Stalls, stalls};
 
-use super::{ProbeError, cgroup::Groups, files};
+use super::{ProbeError, cgroup::Groups, files::read_if_there};
 
 /// A share of time lost waiting above which a resource counts as full: pressure stall information of Linux.
 ///
@@ -85,7 +83,11 @@ impl Pressure {
     pub(super) fn is_exceeded(&self, groups: &mut Groups) -> Result<bool, ProbeError> {
         if !(0.0..=100.0).contains(&self.percent) {
             let value = format!("{} %", self.percent);
-            return Err(ProbeError::invalid_setting("pressure", &value, "give a percentage from 0 to 100"));
+            return Err(ProbeError::invalid_setting(
+                "pressure",
+                &value,
+                "give a percentage from 0 to 100",
+            ));
         }
         let stalls = self.look(groups)?;
         Ok(stalls.is_some_and(|stalls| self.share(&stalls) > self.percent))
@@ -100,11 +102,11 @@ impl Pressure {
             Stalled::Io => "io",
         };
         for dir in groups.v2_dirs()? {
-            if let Some(stalls) = read(&dir.join(format!("{name}.pressure")))? {
+            if let Some(stalls) = read_if_there(&dir.join(format!("{name}.pressure")), stalls)? {
                 return Ok(Some(stalls));
             }
         }
-        read(&groups.fs_root().join("proc/pressure").join(name))
+        read_if_there(&groups.fs_root().join("proc/pressure").join(name), stalls)
     }
 
     fn share(&self, stalls: &Stalls) -> f64 {
@@ -117,14 +119,5 @@ impl Pressure {
             PressureWindow::Avg60 => avg60,
             PressureWindow::Avg300 => avg300,
         }
-    }
-}
-
-/// Reads shares, if there are any: a kernel may be built without, and they may be switched off at start or for a group,
-/// which opening or reading tells as "not supported".
-fn read(path: &Path) -> Result<Option<Stalls>, ProbeError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
-        _ => files::read_if_there(path, stalls),
     }
 }

@@ -3,15 +3,16 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use super::render::Document;
+use super::render::{Document, title};
 use crate::capacity::{Reason, Refusal};
 
 pub(super) fn document(refusal: &Refusal, status: StatusCode) -> Document {
-    let title = status.canonical_reason().unwrap_or("Refused");
+    let code = status.as_u16();
+    let title = title(status);
     let advice = advice(refusal.reason());
     let body = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{status}</title>\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{code} {title}</title>\n\
          <style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
          margin:15vh auto;padding:0 1rem}}</style>\n\
          <h1>{title}</h1>\n<p>Nothing was stored: {refusal}.</p>\n<p>{advice}</p>\n</html>\n"

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use super::render::Document;
+use super::render::{Document, title};
 use crate::capacity::Refusal;
 
 /// The words are ours and need no escaping; a test sees to it that they stay so.
 pub(super) fn document(refusal: &Refusal, status: StatusCode) -> Document {
     let body = format!(
         r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{}","reason":"{}"}}"#,
-        status.canonical_reason().unwrap_or("Refused"),
+        title(status),
         status.as_u16(),
         refusal,
         refusal.reason(),

@@ -64,6 +64,17 @@ async fn a_resource_may_be_charged_in_part_or_only_gate() {
     );
     assert_eq!((disk.report().unseen, memory.report().unseen), (150_000, 600));
 
+    let places = FakeResource::new(3, 2);
+    let queue = guarding(disk.resource())
+        .resource_charged(places.resource(), Charge::Each(1))
+        .build()
+        .unwrap();
+    let service = queue.layer(service_fn(reads_all));
+    for expected in [200, 200, 507] {
+        assert_eq!(status(&service, zeros(7000)).await, expected, "two places are free");
+    }
+
+    disk.sample();
     let gate = guarding(disk.resource())
         .resource_charged(memory.resource(), Charge::Nothing)
         .build()

@@ -49,7 +49,10 @@ mod tests {
         let some = |path: &str| Some(path.to_owned());
         assert_eq!(of("0::/user.slice/a:b\n"), (None, some("/user.slice/a:b")));
         assert_eq!(of("4:cpu,memory:/job\n3:name=systemd:/x\n"), (some("/job"), None));
-        assert_eq!(of("9:name=memory:/no\n4:memory:/yes\n0::/\n"), (some("/yes"), some("/")));
+        assert_eq!(
+            of("9:name=memory:/no\n4:memory:/yes\n0::/\n"),
+            (some("/yes"), some("/"))
+        );
         assert_eq!(of(""), (None, None), "a kernel without groups");
     }
 

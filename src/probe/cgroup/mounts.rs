@@ -102,7 +102,14 @@ mod tests {
 
     #[test]
     fn what_is_not_a_line_is_an_error() {
-        for bad in ["x", "1 2 3 4", "1 2 3 / /p rw", "1 2 3 / /p rw -", "1 2 3 / /p rw - cgroup", "1 2 3 / /p rw - cgroup c"] {
+        for bad in [
+            "x",
+            "1 2 3 4",
+            "1 2 3 / /p rw",
+            "1 2 3 / /p rw -",
+            "1 2 3 / /p rw - cgroup",
+            "1 2 3 / /p rw - cgroup c",
+        ] {
             assert!(mounts(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

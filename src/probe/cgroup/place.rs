@@ -60,7 +60,10 @@ fn below<'a>(group: &'a [u8], shown: &[u8]) -> Option<Vec<&'a [u8]>> {
     if !rest.is_empty() && !rest.starts_with(b"/") {
         return None;
     }
-    let names: Vec<_> = rest.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+    let names: Vec<_> = rest
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty())
+        .collect();
     let goes_up = names.iter().any(|name| matches!(*name, b".." | b"."));
     (!goes_up).then_some(names)
 }
@@ -100,7 +103,14 @@ mod tests {
     #[test]
     fn goes_from_the_own_group_up_to_the_mount_point() {
         let host = levels("/user.slice/app", &[("/", "/sys/fs/cgroup")]).expect("found");
-        assert_eq!(host, ["/sys/fs/cgroup/user.slice/app", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup"]);
+        assert_eq!(
+            host,
+            [
+                "/sys/fs/cgroup/user.slice/app",
+                "/sys/fs/cgroup/user.slice",
+                "/sys/fs/cgroup"
+            ]
+        );
         let namespace = levels("/", &[("/", "/sys/fs/cgroup")]).expect("found");
         assert_eq!(namespace, ["/sys/fs/cgroup"]);
         // A container without a namespace of its own sees host paths, and only its part is mounted.

@@ -61,10 +61,19 @@ mod tests {
 
     #[test]
     fn a_text_without_the_field_or_with_nonsense_in_it_is_an_error() {
-        for bad in ["", "anon 1\n", "inactive_file\n", "inactive_file x\n", "inactive_file -1\n"] {
+        for bad in [
+            "",
+            "anon 1\n",
+            "inactive_file\n",
+            "inactive_file x\n",
+            "inactive_file -1\n",
+        ] {
             assert!(stat(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        assert!(stat(b"anon nonsense\ninactive_file 1\n").is_ok(), "other fields do not matter");
+        assert!(
+            stat(b"anon nonsense\ninactive_file 1\n").is_ok(),
+            "other fields do not matter"
+        );
     }
 
     proptest! {

@@ -42,7 +42,10 @@ impl<P: CapacityProbe> CapacityProbe for PressureProbe<P> {
     fn measure(&mut self) -> Result<Reading, ProbeError> {
         let reading = self.inner.measure()?;
         Ok(if self.pressure.is_exceeded(&mut self.groups)? {
-            Reading { available: 0, ..reading }
+            Reading {
+                available: 0,
+                ..reading
+            }
         } else {
             reading
         })

@@ -66,8 +66,14 @@ mod tests {
     fn reads_all_windows() {
         let text = b"some avg10=10.47 avg60=8.99 avg300=4.83 total=25018532\nfull avg10=0.06 avg60=0.34 avg300=100.00 total=6\n";
         let stalls = stalls(text).expect("sound");
-        assert_eq!([stalls.some.avg10, stalls.some.avg60, stalls.some.avg300], [10.47, 8.99, 4.83]);
-        assert_eq!([stalls.full.avg10, stalls.full.avg60, stalls.full.avg300], [0.06, 0.34, 100.0]);
+        assert_eq!(
+            [stalls.some.avg10, stalls.some.avg60, stalls.some.avg300],
+            [10.47, 8.99, 4.83]
+        );
+        assert_eq!(
+            [stalls.full.avg10, stalls.full.avg60, stalls.full.avg300],
+            [0.06, 0.34, 100.0]
+        );
     }
 
     #[test]
@@ -82,7 +88,18 @@ mod tests {
         ] {
             assert!(stalls(bad.as_bytes()).is_err(), "{bad}");
         }
-        for bad in ["", ".", "-1", "+1", "1e1", "NaN", "inf", "100.01", "1,5", "9".repeat(400).as_str()] {
+        for bad in [
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1e1",
+            "NaN",
+            "inf",
+            "100.01",
+            "1,5",
+            "9".repeat(400).as_str(),
+        ] {
             let text = format!("some avg10={bad} avg60=1.00 avg300=1.00\nfull {line}\n");
             assert!(stalls(text.as_bytes()).is_err(), "{bad}");
         }
