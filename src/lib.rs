@@ -98,7 +98,9 @@ pub use probe::{
 };
 #[cfg(feature = "memory")]
 pub use probe::{MemoryProbe, Pressure, PressureProbe, PressureWindow};
-pub use respond::{Class, Classifier, DefaultClassifier, Renderer, RequestHead, RetryAfter};
+pub use respond::{
+    Class, Classifier, DefaultClassifier, Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
+};
 
 /// The README's examples are tests too.
 #[cfg(doctest)]

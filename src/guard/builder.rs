@@ -9,7 +9,7 @@ use super::{
 use crate::{
     admission::{Admission, BuildError, Limits, MAX_SCOPES, Observer, Resource, Scope},
     capacity::{Charge, SizeModel, WriteBuffer},
-    respond::{Answers, Classifier, DefaultClassifier, LengthHints, Renderer, RetryAfter},
+    respond::{Answers, Classifier, DefaultClassifier, LengthHints, Protocol, Renderer, RetryAfter, TemporaryStatus},
 };
 
 /// Settings of a [`StorageGuardLayer`].
@@ -55,6 +55,7 @@ impl StorageGuardBuilder {
     /// Sets the largest body, in bytes; more is refused with 413. Default: no limit but what could ever fit.
     pub const fn max_body(mut self, bytes: u64) -> Self {
         self.limits.maximum = bytes;
+        self.answers.max_body = Some(bytes);
         self
     }
 
@@ -105,7 +106,19 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Sets what writes the answers to refused requests. Default: problem details, an HTML page or plain text by `Accept`.
+    /// Sets the protocol in whose words refusals are told. Default: the one that the request shows to speak.
+    pub const fn protocol(mut self, protocol: Protocol) -> Self {
+        self.answers.protocol = Some(protocol);
+        self
+    }
+
+    /// Sets the status for what does not fit now. Default: 507.
+    pub const fn temporary_status(mut self, status: TemporaryStatus) -> Self {
+        self.answers.temporary_status = status;
+        self
+    }
+
+    /// Sets what writes the answers to refused requests, instead of a protocol's own words.
     pub fn renderer(mut self, renderer: impl Renderer + 'static) -> Self {
         self.answers.renderer = Some(Arc::new(renderer));
         self

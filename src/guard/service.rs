@@ -8,7 +8,7 @@ use http_body::Body;
 use tower::Service;
 
 use super::{Guarded, ResponseBody, ResponseFuture, layer::Shared};
-use crate::{admission::Verdict, respond};
+use crate::{admission::Verdict, capacity::Demand, respond};
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
 #[derive(Clone, Debug)]
@@ -56,15 +56,17 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = &*self.shared;
         let (parts, body) = request.into_parts();
+        let mut length_is_known = true;
         let verdict = if shared.enabled {
             let demand = respond::demand(&*shared.classifier, &parts, &body.size_hint(), &shared.length_hints);
+            length_is_known = matches!(demand, Demand::Bytes(_));
             shared.admission.admit(demand, shared.priority(&parts))
         } else {
             Verdict::Passed
         };
         match verdict {
             Verdict::Admitted(hold) => {
-                let remembered = shared.answers.remember(&parts);
+                let remembered = shared.answers.remember(&parts, length_is_known);
                 let (body_hold, response_hold) = hold.split();
                 let request = Request::from_parts(parts, Guarded::new(body, Some(body_hold)));
                 let inner = self.inner.call(request);
@@ -75,7 +77,7 @@ where
                 ResponseFuture::passed(self.inner.call(request))
             }
             // The body is dropped with this call; the inner service stays as ready as it was.
-            Verdict::Refused(refusal) => ResponseFuture::refused(shared.answers.answer(refusal, &parts)),
+            Verdict::Refused(refusal) => ResponseFuture::refused(shared.answers.answer(refusal, parts)),
         }
     }
 }

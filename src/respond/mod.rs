@@ -1,17 +1,18 @@
 //! HTTP's words: what a request wants to store, and how it is told that it cannot.
 
+mod answers;
 mod classify;
 mod format;
 mod length;
-mod page;
-mod problem;
+mod protocol;
 mod render;
 mod retry_after;
-mod text;
+mod status;
 
+pub(crate) use answers::{Answers, Remembered};
 pub use classify::{Class, Classifier, DefaultClassifier};
-pub(crate) use format::Format;
 pub(crate) use length::{LengthHints, demand};
-pub(crate) use render::{Answers, Remembered};
-pub use render::{Renderer, RequestHead};
+pub use protocol::Protocol;
+pub use render::{RenderContext, Renderer};
 pub use retry_after::RetryAfter;
+pub use status::TemporaryStatus;

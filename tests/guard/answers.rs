@@ -5,7 +5,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Floor, Reading, Reason, Refusal, RequestHead, RetryAfter, State,
+    Floor, Reading, Reason, Refusal, RenderContext, RetryAfter, State,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -146,8 +146,8 @@ async fn few_inodes_are_counted_like_bytes() {
 #[tokio::test]
 async fn a_renderer_of_ones_own_and_the_refusal_beside_it() {
     let disk = disk(10);
-    let renderer = |refusal: &Refusal, request: &RequestHead| {
-        let words = format!("{} {}", request.method, refusal.reason());
+    let renderer = |refusal: &Refusal, context: &RenderContext<'_>| {
+        let words = format!("{} {}", context.method(), refusal.reason());
         Response::builder().status(418).body(Bytes::from(words)).unwrap()
     };
     let layer = guarding(disk.resource())

@@ -1,0 +1,97 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER},
+    request::Parts,
+};
+
+use super::{Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus, protocol::Wording, render::Head};
+use crate::capacity::Refusal;
+
+/// How one layer answers.
+#[derive(Clone, Default)]
+pub(crate) struct Answers {
+    pub(crate) renderer: Option<Arc<dyn Renderer>>,
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) temporary_status: TemporaryStatus,
+    pub(crate) retry_after: RetryAfter,
+    pub(crate) max_body: Option<u64>,
+}
+
+/// What is remembered of a request in case that it is refused late.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    wording: Wording,
+    head: Option<Box<Head>>,
+}
+
+impl Answers {
+    /// What a late answer will need. Allocates only for a renderer that wants the head.
+    ///
+    /// Whether a protocol of its own is spoken is looked for only where the length is unknown: a handful of headers cost
+    /// as much as the rest of the decision, and a request of known length is rarely refused late.
+    #[inline]
+    pub(crate) fn remember(&self, parts: &Parts, length_is_known: bool) -> Remembered {
+        if let Some(renderer) = &self.renderer {
+            return Remembered {
+                wording: Wording::default(),
+                head: renderer.keeps_head().then(|| Box::new(Head::of(parts))),
+            };
+        }
+        let wording = match self.protocol {
+            Some(protocol) => Wording::of(protocol, &parts.headers),
+            None if length_is_known => Wording::preferred(&parts.headers),
+            None => Wording::detect(parts),
+        };
+        Remembered { wording, head: None }
+    }
+
+    /// The answer to a request that is refused at once.
+    pub(crate) fn answer(&self, refusal: Refusal, parts: Parts) -> Response<Bytes> {
+        let wording = match self.protocol {
+            Some(protocol) => Wording::of(protocol, &parts.headers),
+            None => Wording::detect(&parts),
+        };
+        self.write(refusal, wording, &Head::from(parts))
+    }
+
+    /// The answer to a request that was admitted at first.
+    pub(crate) fn answer_late(&self, refusal: Refusal, remembered: Remembered) -> Response<Bytes> {
+        self.write(refusal, remembered.wording, &remembered.head.unwrap_or_default())
+    }
+
+    fn write(&self, refusal: Refusal, wording: Wording, head: &Head) -> Response<Bytes> {
+        let context = RenderContext {
+            head,
+            status: refusal.status_with(self.temporary_status),
+            retry_after: self.retry_after.pick(&refusal),
+            max_body: self.max_body,
+        };
+        let mut response = match &self.renderer {
+            Some(renderer) => renderer.render(&refusal, &context),
+            None => wording.renderer().render(&refusal, &context),
+        };
+        complete(&mut response, context.retry_after);
+        response.extensions_mut().insert(refusal);
+        response
+    }
+}
+
+fn complete(response: &mut Response<Bytes>, retry_after: Option<u32>) {
+    let length = response.body().len();
+    // gRPC and its like answer with 200 and say the rest in their own words.
+    let is_plain_refusal = !response.status().is_success();
+    let headers = response.headers_mut();
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if !is_plain_refusal {
+        return;
+    }
+    headers.insert(CONTENT_LENGTH, length.into());
+    if let Some(seconds) = retry_after {
+        headers.entry(RETRY_AFTER).or_insert(seconds.into());
+    }
+}

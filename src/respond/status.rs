@@ -1,0 +1,48 @@
+use http::StatusCode;
+
+use crate::capacity::{Reason, Refusal};
+
+/// What a refusal that may pass is told with. Clients disagree about what they try again: restic takes 507 as final, OTLP
+/// exporters drop what was answered with 507, Nextcloud's desktop client backs off on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TemporaryStatus {
+    /// 507, RFC 4918 section 11.5.
+    #[default]
+    InsufficientStorage,
+    /// 503, RFC 9110 section 15.6.4.
+    ServiceUnavailable,
+    /// 429, RFC 6585 section 4.
+    TooManyRequests,
+}
+
+impl Refusal {
+    /// The status that fits: 413 for what could never fit, 507 for what does not fit now, 503 where nobody knows, 411
+    /// without a length.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status_with(TemporaryStatus::default())
+    }
+
+    pub(super) fn status_with(&self, temporary: TemporaryStatus) -> StatusCode {
+        match self.reason() {
+            Reason::TooLarge | Reason::ExceedsCapacity => StatusCode::PAYLOAD_TOO_LARGE,
+            Reason::Space | Reason::Inodes | Reason::ReadOnly | Reason::Quota => match temporary {
+                TemporaryStatus::InsufficientStorage => StatusCode::INSUFFICIENT_STORAGE,
+                TemporaryStatus::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+                TemporaryStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            },
+            Reason::Unmeasured => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::LengthRequired => StatusCode::LENGTH_REQUIRED,
+        }
+    }
+}
+
+/// The name of a status, as RFC 9110 has it.
+pub(super) fn title(status: StatusCode) -> &'static str {
+    match status {
+        // The crate `http` keeps the name that it had before.
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        status => status.canonical_reason().unwrap_or("Refused"),
+    }
+}
