@@ -89,7 +89,7 @@ pub use capacity::{
     parse_size,
 };
 pub use guard::{
-    BodyError, BodyErrorKind, Guarded, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
+    BodyError, BodyErrorKind, Guarded, Linger, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
     StorageGuardLayer,
 };
 pub use probe::{

@@ -3,8 +3,9 @@ use std::{fmt, sync::Arc};
 use http::{HeaderName, request::Parts};
 
 use super::{
-    StorageGuardLayer,
+    Linger, StorageGuardLayer,
     layer::{Essential, Shared},
+    linger::Lingering,
 };
 use crate::{
     admission::{Admission, BuildError, Limits, MAX_SCOPES, Observer, Resource, Scope},
@@ -23,6 +24,7 @@ pub struct StorageGuardBuilder {
     essential: Option<Box<Essential>>,
     length_hints: LengthHints,
     answers: Answers,
+    linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
 }
 
@@ -37,6 +39,7 @@ impl StorageGuardBuilder {
             essential: None,
             length_hints: LengthHints::default(),
             answers: Answers::default(),
+            linger: Linger::default(),
             observers: Vec::new(),
         }
     }
@@ -130,6 +133,12 @@ impl StorageGuardBuilder {
         self
     }
 
+    /// Sets how connections of refused requests are kept for a moment, so that the client reads the answer.
+    pub const fn linger(mut self, linger: Linger) -> Self {
+        self.linger = linger;
+        self
+    }
+
     /// Refuses nothing, and reports to the observers what would have been refused. For a careful roll-out.
     pub const fn report_only(mut self, report_only: bool) -> Self {
         self.limits.report_only = report_only;
@@ -169,6 +178,7 @@ impl StorageGuardBuilder {
             essential: self.essential,
             length_hints: self.length_hints,
             answers: self.answers,
+            lingering: Lingering::new(self.linger),
         }))
     }
 

@@ -10,10 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use pin_project_lite::pin_project;
 
-use super::{ResponseBody, layer::Shared};
+use super::{
+    ResponseBody,
+    layer::Shared,
+    linger::{KeepOnDrop, insert_close, is_http1},
+};
 use crate::{
     BoxError,
     admission::{ResponseHold, StorageFailure},
@@ -38,14 +42,21 @@ pin_project! {
         // Exempt, switched off, or only reported.
         Passed { #[pin] inner: F },
         Admitted { #[pin] inner: F, admitted: Option<Admitted> },
-        Refused { response: Option<Response<Bytes>> },
+        Refused { refused: Option<Refused> },
     }
+}
+
+/// The answer, and the request's body.
+struct Refused {
+    response: Response<Bytes>,
+    kept: Option<KeepOnDrop>,
 }
 
 /// What is needed when the inner service is done.
 struct Admitted {
     hold: ResponseHold,
     remembered: Remembered,
+    version: Version,
     shared: Arc<Shared>,
 }
 
@@ -58,10 +69,17 @@ impl<F> ResponseFuture<F> {
     }
 
     #[inline]
-    pub(super) fn admitted(inner: F, hold: ResponseHold, remembered: Remembered, shared: Arc<Shared>) -> Self {
+    pub(super) fn admitted(
+        inner: F,
+        hold: ResponseHold,
+        remembered: Remembered,
+        version: Version,
+        shared: Arc<Shared>,
+    ) -> Self {
         let admitted = Some(Admitted {
             hold,
             remembered,
+            version,
             shared,
         });
         Self {
@@ -69,10 +87,10 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(super) fn refused(response: Response<Bytes>) -> Self {
+    pub(super) fn refused(response: Response<Bytes>, kept: Option<KeepOnDrop>) -> Self {
         Self {
             kind: Kind::Refused {
-                response: Some(response),
+                refused: Some(Refused { response, kept }),
             },
         }
     }
@@ -101,9 +119,9 @@ where
                     Some(refusal) => Ok(admitted.replace(refusal)),
                 })
             }
-            Projected::Refused { response } => {
-                let response = response.take().expect("polled after it was ready");
-                Poll::Ready(Ok(response.map(ResponseBody::refusal)))
+            Projected::Refused { refused } => {
+                let Refused { response, kept } = refused.take().expect("polled after it was ready");
+                Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))))
             }
         }
     }
@@ -126,10 +144,11 @@ impl Admitted {
 
     #[cold]
     fn replace<R>(self, refusal: Refusal) -> Response<ResponseBody<R>> {
-        self.shared
-            .answers
-            .answer_late(refusal, self.remembered)
-            .map(ResponseBody::refusal)
+        let mut response = self.shared.answers.answer_late(refusal, self.remembered);
+        if is_http1(self.version) {
+            insert_close(response.headers_mut());
+        }
+        response.map(|body| ResponseBody::refusal(body, None))
     }
 }
 

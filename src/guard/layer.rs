@@ -3,7 +3,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use http::request::Parts;
 use tower::Layer;
 
-use super::{StorageGuard, StorageGuardBuilder};
+use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
     admission::{Admission, BuildError, Resource},
     capacity::Priority,
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     pub(super) essential: Option<Box<Essential>>,
     pub(super) length_hints: LengthHints,
     pub(super) answers: Answers,
+    pub(super) lingering: Arc<Lingering>,
 }
 
 impl StorageGuardLayer {

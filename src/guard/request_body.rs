@@ -1,67 +1,90 @@
 use std::{
+    fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
 
-use super::BodyError;
-use crate::{BoxError, admission::BodyHold};
+use super::{
+    BodyError,
+    linger::{Farewell, Lingering},
+};
+use crate::{BoxError, admission::BodyHold, capacity::Refusal};
 
-pin_project! {
-    /// The request body as the inner service sees it: counts what passes, and breaks off with a [`BodyError`] when a body
-    /// of unknown length outgrows what fits.
-    ///
-    /// After that error the body is at its end. Dropping it gives back what it held as soon as the response is done too.
-    #[derive(Debug)]
-    pub struct Guarded<B> {
-        #[pin]
-        body: B,
-        hold: Option<BodyHold>,
-        is_cut_off: bool,
-    }
+/// The request body as the inner service sees it: counts what passes, and breaks off with a [`BodyError`] when a body of
+/// unknown length outgrows what fits.
+///
+/// After that error the body is at its end. Dropping it gives back what it held as soon as the response is done too.
+pub struct Guarded<B> {
+    /// Gone when it was cut off.
+    body: Option<B>,
+    held: Option<Held>,
+}
+
+/// What a body that is counted has beside it.
+struct Held {
+    hold: BodyHold,
+    /// Keeps the connection for a moment when the body is cut off.
+    lingering: Arc<Lingering>,
+    is_http1: bool,
 }
 
 impl<B> Guarded<B> {
-    pub(super) fn new(body: B, hold: Option<BodyHold>) -> Self {
+    /// A body that is not counted.
+    #[inline]
+    pub(super) fn passed(body: B) -> Self {
         Self {
-            body,
-            hold,
-            is_cut_off: false,
+            body: Some(body),
+            held: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn held(body: B, hold: BodyHold, lingering: &Arc<Lingering>, is_http1: bool) -> Self {
+        Self {
+            body: Some(body),
+            held: Some(Held {
+                hold,
+                lingering: lingering.clone(),
+                is_http1,
+            }),
         }
     }
 }
 
 impl<B> Body for Guarded<B>
 where
-    B: Body,
+    B: Body + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     type Data = B::Data;
     type Error = BodyError;
 
     #[inline]
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BodyError>>> {
-        let this = self.project();
-        if *this.is_cut_off {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BodyError>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
+        };
+        if let Some(held) = &mut this.held {
+            held.hold.asked();
         }
-        if let Some(hold) = this.hold.as_mut() {
-            hold.asked();
-        }
-        let frame = match this.body.poll_frame(context) {
+        let frame = match Pin::new(body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BodyError::inner(error)))),
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => return Poll::Pending,
         };
-        if let (Some(hold), Some(data)) = (this.hold.as_mut(), frame.data_ref()) {
+        if let (Some(held), Some(data)) = (&mut this.held, frame.data_ref()) {
             // Before the frame is handed on: what is written without room is too late to refuse.
-            if let Err(refusal) = hold.relay(data.remaining() as u64) {
-                *this.is_cut_off = true;
-                return Poll::Ready(Some(Err(BodyError::refused(refusal))));
+            if let Err(refusal) = held.hold.relay(data.remaining() as u64) {
+                return Poll::Ready(Some(Err(this.cut_off(refusal))));
             }
         }
         Poll::Ready(Some(Ok(frame)))
@@ -69,15 +92,33 @@ where
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        self.is_cut_off || self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        if self.is_cut_off {
-            SizeHint::with_exact(0)
-        } else {
-            self.body.size_hint()
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B: Body + Send + Unpin + 'static> Guarded<B> {
+    /// The client is still sending; the handler's answer comes in a moment.
+    #[cold]
+    fn cut_off(&mut self, refusal: Refusal) -> BodyError {
+        match (self.body.take(), &self.held) {
+            (Some(body), Some(held)) if held.is_http1 => held.lingering.keep(body, Farewell::Hold),
+            _ => {}
         }
+        BodyError::refused(refusal)
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for Guarded<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded")
+            .field("body", &self.body)
+            .finish_non_exhaustive()
     }
 }

@@ -8,6 +8,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
 
+use super::linger::KeepOnDrop;
+
 pin_project! {
     /// The response body: the inner service's own, or that of a refusal.
     #[derive(Debug)]
@@ -22,7 +24,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        Refusal { #[pin] body: Full<Bytes> },
+        Refusal { #[pin] body: Full<Bytes>, kept: Option<KeepOnDrop> },
     }
 }
 
@@ -34,9 +36,13 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(super) fn refusal(body: Bytes) -> Self {
+    /// With the body of the refused request, to be kept for a moment after this one was written.
+    pub(super) fn refusal(body: Bytes, kept: Option<KeepOnDrop>) -> Self {
         Self {
-            kind: Kind::Refusal { body: Full::new(body) },
+            kind: Kind::Refusal {
+                body: Full::new(body),
+                kept,
+            },
         }
     }
 }
@@ -56,7 +62,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             Projected::Inner { body } => body.poll_frame(context),
-            Projected::Refusal { body } => body.poll_frame(context).map_err(|never| match never {}),
+            Projected::Refusal { body, .. } => body.poll_frame(context).map_err(|never| match never {}),
         }
     }
 
@@ -64,7 +70,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Refusal { body } => body.is_end_stream(),
+            Kind::Refusal { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -72,7 +78,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Refusal { body } => body.size_hint(),
+            Kind::Refusal { body, .. } => body.size_hint(),
         }
     }
 }

@@ -7,7 +7,11 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
-use super::{Guarded, ResponseBody, ResponseFuture, layer::Shared};
+use super::{
+    Guarded, ResponseBody, ResponseFuture,
+    layer::Shared,
+    linger::{Farewell, KeepOnDrop, insert_close, is_http1},
+};
 use crate::{admission::Verdict, capacity::Demand, respond};
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
@@ -42,7 +46,7 @@ impl<S, B, R> Service<Request<B>> for StorageGuard<S>
 where
     S: Service<Request<Guarded<B>>, Response = Response<R>>,
     S::Error: 'static,
-    B: Body,
+    B: Body + Send + Unpin + 'static,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
@@ -68,16 +72,26 @@ where
             Verdict::Admitted(hold) => {
                 let remembered = shared.answers.remember(&parts, length_is_known);
                 let (body_hold, response_hold) = hold.split();
-                let request = Request::from_parts(parts, Guarded::new(body, Some(body_hold)));
-                let inner = self.inner.call(request);
-                ResponseFuture::admitted(inner, response_hold, remembered, self.shared.clone())
+                let version = parts.version;
+                let body = Guarded::held(body, body_hold, &shared.lingering, is_http1(version));
+                let inner = self.inner.call(Request::from_parts(parts, body));
+                ResponseFuture::admitted(inner, response_hold, remembered, version, self.shared.clone())
             }
             Verdict::Passed => {
-                let request = Request::from_parts(parts, Guarded::new(body, None));
+                let request = Request::from_parts(parts, Guarded::passed(body));
                 ResponseFuture::passed(self.inner.call(request))
             }
-            // The body is dropped with this call; the inner service stays as ready as it was.
-            Verdict::Refused(refusal) => ResponseFuture::refused(shared.answers.answer(refusal, parts)),
+            // The inner service stays as ready as it was; a permit that it took goes with it.
+            Verdict::Refused(refusal) => {
+                let (farewell, must_close) = shared.lingering.farewell(&parts, &body.size_hint());
+                let mut response = shared.answers.answer(refusal, parts);
+                if must_close {
+                    insert_close(response.headers_mut());
+                }
+                let kept =
+                    (farewell != Farewell::Drop).then(|| KeepOnDrop::new(shared.lingering.clone(), body, farewell));
+                ResponseFuture::refused(response, kept)
+            }
         }
     }
 }
