@@ -3,14 +3,14 @@
 #[derive(Debug, Default)]
 pub(crate) struct Visibility {
     credited: u64,
-    /// How much the readings fell. Room that others free hides some of it, so only a gross mismatch counts.
+    /// How much the readings fell. What is deleted in the meantime hides some of it, so only a gross mismatch counts.
     fallen: u64,
 }
 
 /// Bytes to look at before judging.
 const WINDOW: u64 = 256 << 20;
 
-/// Closed bytes of which less than a quarter showed up.
+/// Closed bytes of which less than a sixteenth showed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unseen {
     pub(crate) closed: u64,
@@ -26,7 +26,7 @@ impl Visibility {
             return None;
         }
         let Self { credited, fallen } = std::mem::take(self);
-        (fallen < credited / 4).then_some(Unseen {
+        (fallen < credited / 16).then_some(Unseen {
             closed: credited,
             seen: fallen,
         })

@@ -52,7 +52,8 @@ impl Sampler {
         let (sink_in, sink_out) = mpsc::sync_channel::<S>(1);
         let handle = Self { signal: signal.clone() };
         thread::Builder::new()
-            .name(format!("guard-{name}"))
+            // A name with a NUL byte would panic.
+            .name(format!("guard-{}", name.replace('\0', "")))
             .spawn(move || {
                 let _ = signal.thread.set(thread::current());
                 if first_in.send(measure(&mut *probe)).is_err() {

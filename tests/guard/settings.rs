@@ -105,6 +105,13 @@ fn a_first_measurement_that_fails_or_hangs_is_an_error_at_start() {
 }
 
 #[test]
+fn any_name_will_do() {
+    Resource::builder("nul\0byte", FakeProbe::new(Reading::new(10, 10)))
+        .build()
+        .expect("a name is only a name");
+}
+
+#[test]
 fn a_policy_without_delay_is_fine() {
     let hold = FailurePolicy::Hold {
         at_most: Duration::ZERO,
