@@ -1,0 +1,175 @@
+//! A file server that refuses what does not fit on its disk: `cargo run --example uploads -- --help`.
+//!
+//! `PUT`, `GET` and `DELETE /files/{name}`, and `GET /files`. The guard goes on in `routes.rs`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to whoever started it"
+)]
+
+mod options;
+mod routes;
+mod store;
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::Path,
+    pin::pin,
+    process::ExitCode,
+    task::Poll,
+};
+
+use axum::Router;
+use futures_util::{Stream, StreamExt, stream};
+use options::{Command, OptionError, Options};
+use store::Store;
+use tokio::{net::TcpListener, select, sync::oneshot};
+use tower_storage_guard::{Event, Resource, ResourceReport, StorageGuardLayer, format_size};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run() -> Result<(), OptionError> {
+    let options = match Options::parse(env::args_os().skip(1))? {
+        Command::Serve(options) => options,
+        Command::Help => {
+            print!("{}", options::HELP);
+            return Ok(());
+        }
+    };
+    start_logging();
+    // The address first: a second server that is started by mistake must not come as far as to tidy up the directory
+    // that the first one receives files in.
+    let (listener, address) = listen(&options.listen).await?;
+    let store = Store::open(&options.dir).map_err(|error| OptionError::unusable_dir(&options.dir, &error))?;
+    let disk = disk(&options)?;
+    let guard = guard(&options, &disk)?;
+    announce(&options.dir, &disk.report(), address);
+    serve(listener, routes::router(store, disk, guard)).await;
+    Ok(())
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), OptionError> {
+    let bind = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bind.await
+        .map_err(|error: io::Error| OptionError::unusable_address(address, &error))
+}
+
+fn disk(options: &Options) -> Result<Resource, OptionError> {
+    Resource::disk(&options.dir)
+        .floor(options.floor)
+        .observer(log)
+        .build()
+        .map_err(|error| OptionError::unusable_dir(&options.dir, &error))
+}
+
+fn guard(options: &Options, disk: &Resource) -> Result<StorageGuardLayer, OptionError> {
+    StorageGuardLayer::builder()
+        .resource(disk.clone())
+        .max_body(options.max_upload)
+        .report_only(options.report_only)
+        .observer(log)
+        .build()
+        .map_err(|error| OptionError::rejected(&error))
+}
+
+fn announce(dir: &Path, disk: &ResourceReport, address: SocketAddr) {
+    println!("files are kept in {}", dir.display());
+    println!("  size of the disk     {:>10}", format_size(disk.total));
+    println!("  free                 {:>10}", format_size(disk.available));
+    println!("  must stay free       {:>10}", format_size(disk.floor));
+    println!(
+        "  may be uploaded now  {:>10}",
+        format_size(disk.headroom.max(0).unsigned_abs())
+    );
+    println!("to try it:");
+    println!("  curl -i -T README.md http://{address}/files/");
+    println!("  curl -i http://{address}/files");
+    println!("  curl -i -X DELETE http://{address}/files/README.md");
+    println!("listening on http://{address}");
+}
+
+async fn serve(listener: TcpListener, app: Router) {
+    let (stop, stopped) = oneshot::channel();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async {
+        let _ = stopped.await;
+    });
+    let signals = async {
+        let mut signals = pin!(stop_signals());
+        signals.next().await;
+        tracing::info!("uploads under way are finished first; stop again to break them off");
+        let _ = stop.send(());
+        signals.next().await;
+    };
+    select! {
+        // It outlives failed connections, so it never ends with an error.
+        _ = server => {}
+        () = signals => {}
+    }
+}
+
+#[cfg(unix)]
+fn stop_signals() -> impl Stream<Item = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    // Without a handler a signal ends the process by itself.
+    let mut signals: Vec<_> = [SignalKind::interrupt(), SignalKind::terminate()]
+        .into_iter()
+        .flat_map(signal)
+        .collect();
+    stream::poll_fn(move |context| {
+        let any = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if any { Poll::Ready(Some(())) } else { Poll::Pending }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signals() -> impl Stream<Item = ()> {
+    stream::unfold((), |()| async { Some((tokio::signal::ctrl_c().await.ok()?, ())) }).chain(stream::pending())
+}
+
+/// To stderr: stdout is for what the user asked for. `RUST_LOG` is heeded.
+fn start_logging() {
+    let default = Targets::new().with_default(tracing::Level::INFO);
+    let filter = env::var("RUST_LOG")
+        .ok()
+        .and_then(|filter| filter.parse().ok())
+        .unwrap_or(default);
+    let to_stderr = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(to_stderr).with(filter).init();
+}
+
+fn log(event: &Event<'_>) {
+    match event {
+        Event::StateChanged { resource, from, to, .. } => {
+            tracing::warn!(resource, from = from.name(), to = to.name(), "the disk's state changed");
+        }
+        Event::Refused { refusal, enforced, .. } => {
+            tracing::warn!(
+                reason = refusal.reason().name(),
+                requested = refusal.requested(),
+                enforced,
+                "refused"
+            );
+        }
+        other => tracing::warn!(?other),
+    }
+}
