@@ -72,6 +72,9 @@
     allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
 )]
 
+#[cfg(all(fuzzing, feature = "memory"))]
+#[doc(hidden)]
+pub mod __fuzz;
 mod admission;
 mod capacity;
 mod guard;

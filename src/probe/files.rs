@@ -42,9 +42,14 @@ pub(super) fn read_if_there<T>(
         Ok(text) => parse(&text)
             .map(Some)
             .map_err(|Malformed(what)| ProbeError::malformed(path, &what)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported) => Ok(None),
+        Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(ProbeError::unreadable(path, error)),
     }
+}
+
+/// Pressure that is switched off at start is told as "not supported" when the file is opened.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported)
 }
 
 /// A decimal number of digits only, with white space around it.
@@ -95,6 +100,16 @@ mod tests {
             assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
             assert!(error.source().is_some());
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_kernel_was_told_not_to_support_is_absent() {
+        use rustix::io::Errno;
+
+        let is_absence = |errno: Errno| is_absence(&errno.into());
+        assert!(is_absence(Errno::OPNOTSUPP) && is_absence(Errno::NOENT));
+        assert!(!is_absence(Errno::ACCESS) && !is_absence(Errno::NODEV) && !is_absence(Errno::IO));
     }
 
     #[test]

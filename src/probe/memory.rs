@@ -26,9 +26,7 @@ use crate::capacity::Reading;
 /// use tower_storage_guard::{Floor, MemoryProbe, Resource, SizeModel, StorageGuardLayer, WriteBuffer};
 ///
 /// # fn main() -> Result<(), tower_storage_guard::BuildError> {
-/// # let floor = Floor::bytes(0);
-/// # let _ = Floor::percent(10.0).at_least(24 << 20);
-/// let memory = Resource::builder("memory", MemoryProbe::new()).floor(floor).build()?;
+/// let memory = Resource::builder("memory", MemoryProbe::new()).floor(Floor::bytes(24 << 20)).build()?;
 /// let layer = StorageGuardLayer::builder()
 ///     .resource(memory)
 ///     .write_buffer(WriteBuffer::Whole)
@@ -41,7 +39,7 @@ use crate::capacity::Reading;
 /// A body takes more memory than it has bytes: 1.5 times as much was measured for 160 bodies of 1 MiB at once in axum's
 /// `Bytes`, which puts the frames together in a second buffer. The floor must hold what the account does not know of,
 /// above all the buffers of connections: one that is refused and kept for a moment took up to 0.5 MiB, so a small server
-/// keeps few of them (`StorageGuardBuilder::linger`).
+/// keeps [few of them](crate::Linger::connections).
 ///
 /// # Errors
 ///

@@ -67,10 +67,21 @@ impl BallastError {
         }
     }
 
-    pub(super) fn unmeasured(error: ProbeError) -> Self {
+    pub(super) fn no_room(path: &Path, wanted: u64, available: u64) -> Self {
+        let message = format!(
+            "no room for the ballast file `{}`: {wanted} bytes wanted, {available} available",
+            path.display()
+        );
+        Self::plain(BallastErrorKind::NoRoom, message)
+    }
+
+    pub(super) fn unmeasured(path: &Path, error: ProbeError) -> Self {
         Self {
             kind: BallastErrorKind::Io,
-            message: "it is unknown whether there is room for the ballast file".to_owned(),
+            message: format!(
+                "it is unknown whether there is room for the ballast file `{}`",
+                path.display()
+            ),
             source: Some(error.into()),
         }
     }
