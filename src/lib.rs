@@ -105,9 +105,13 @@ pub use respond::{
     Class, Classifier, DefaultClassifier, Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
 };
 
-/// The README's examples are tests too.
+/// The examples of the README and of the guide are tests too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/integration.md")]
+struct Integration;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -19,7 +19,6 @@ use std::{
     path::Path,
     pin::pin,
     process::ExitCode,
-    task::Poll,
 };
 
 use axum::Router;
@@ -126,6 +125,8 @@ async fn serve(listener: TcpListener, app: Router) {
 
 #[cfg(unix)]
 fn stop_signals() -> impl Stream<Item = ()> {
+    use std::task::Poll;
+
     use tokio::signal::unix::{SignalKind, signal};
 
     // Without a handler a signal ends the process by itself.

@@ -14,6 +14,7 @@
 mod beside_a_large_upload;
 mod concurrent_writers;
 mod external_writer;
+mod fragmented;
 mod inodes;
 mod late_failure;
 mod missing_directory;

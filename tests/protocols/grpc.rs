@@ -9,7 +9,7 @@ use tonic::{
     Code, Request, Response, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel,
 };
 use tonic_prost::ProstCodec;
-use tower_storage_guard::{Floor, Reason, Resource, StorageGuardLayer, test_util::FakeResource};
+use tower_storage_guard::{Floor, Reason, Resource, StorageGuardLayer, WriteBuffer, test_util::FakeResource};
 
 use super::{
     MIB, small_disk,
@@ -110,9 +110,13 @@ fn pushback(status: &Status) -> i64 {
     value.to_str().expect("digits").parse().expect("a number")
 }
 
-fn guard(resource: Resource) -> StorageGuardLayer {
-    let guard = StorageGuardLayer::builder().resource(resource).build();
-    guard.expect("valid settings")
+pub(crate) fn guard(resource: Resource) -> StorageGuardLayer {
+    let guard = StorageGuardLayer::builder()
+        .resource(resource)
+        // While a stream of unknown length flows, this much of it may count twice: as written and as held. The usual
+        // 8 MiB are half of the disk.
+        .write_buffer(WriteBuffer::Bytes(4 << 20));
+    guard.build().expect("valid settings")
 }
 
 async fn client(dir: &Path) -> (Resource, Client) {

@@ -8,10 +8,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tower_storage_guard::{Floor, Reason, Resource, StorageGuardLayer};
+use tower_storage_guard::{Floor, Reason, Resource};
 
 use super::{
-    MIB, small_disk,
+    MIB,
+    grpc::guard,
+    small_disk,
     uploads::{serve, stored},
 };
 
@@ -26,8 +28,7 @@ async fn reads_refusals_of_all_kinds() {
     };
     let resource = Resource::disk(disk.path()).floor(Floor::bytes(MIB)).build();
     let resource = resource.expect("measured");
-    let guard = StorageGuardLayer::builder().resource(resource.clone()).build();
-    let address = serve(disk.path(), guard.expect("valid settings")).await;
+    let address = serve(disk.path(), guard(resource.clone())).await;
     let refused = |reason: Reason| json!({"code": "RESOURCE_EXHAUSTED", "message": reason.as_str()});
 
     assert_eq!(upload(python, address, 1, 10, None).await, [json!({"code": "OK"})]);

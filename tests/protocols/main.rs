@@ -15,6 +15,7 @@ mod grpc;
 mod grpc_example;
 mod grpcio;
 mod hyper_example;
+mod layers;
 mod quota;
 mod web;
 mod webdav;

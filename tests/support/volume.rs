@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 
 use std::{
+    env,
+    ffi::OsStr,
     fmt, fs, io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
 };
 
 use tempfile::TempDir;
@@ -83,14 +85,15 @@ impl Volume {
     /// Takes it away under whoever uses it.
     pub(crate) fn unmount(&mut self) {
         if self.mounted {
-            // Detached at once; the kernel lets go of it with the last open file.
-            run(Command::new("umount").arg("-l").arg(&self.path)).expect("unmounted");
+            unmount(&self.path).expect("unmounted");
             self.mounted = false;
         }
     }
 
     fn mount_point() -> Result<TempDir, Skip> {
-        let dir = TempDir::with_prefix("volume-").map_err(|error| Skip(format!("no temporary directory: {error}")))?;
+        remove_stale();
+        let dir = TempDir::with_prefix(format!("{PREFIX}{}-", process::id()))
+            .map_err(|error| Skip(format!("no temporary directory: {error}")))?;
         fs::create_dir(dir.path().join("mount")).map_err(|error| Skip(format!("no mount point: {error}")))?;
         Ok(dir)
     }
@@ -110,11 +113,36 @@ impl Drop for Volume {
     fn drop(&mut self) {
         if self.mounted {
             // As `unmount`, but without a panic in a panic.
-            if let Err(skip) = run(Command::new("umount").arg("-l").arg(&self.path)) {
+            if let Err(skip) = unmount(&self.path) {
                 eprintln!("{} stays mounted: {}", self.path.display(), skip.0);
             }
         }
     }
+}
+
+const PREFIX: &str = "test-volume-";
+
+/// A process that is killed cannot clean up, so the next one does.
+fn remove_stale() {
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| Path::new("/proc/self").exists() && !Path::new("/proc").join(pid).exists()) {
+            // Another process may be doing the same.
+            let _ = unmount(&path.join("mount"));
+            let _ = fs::remove_dir(path.join("mount"));
+            let _ = fs::remove_file(path.join("image"));
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// Detached at once; the kernel lets go of it with the last open file.
+fn unmount(path: &Path) -> Result<(), Skip> {
+    run(Command::new("umount").arg("-l").arg(path))
 }
 
 fn run(command: &mut Command) -> Result<(), Skip> {

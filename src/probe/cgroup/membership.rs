@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(of("0::/user.slice/a:b\n"), (None, some("/user.slice/a:b")));
         assert_eq!(of("4:cpu,memory:/job\n3:name=systemd:/x\n"), (some("/job"), None));
         assert_eq!(
-            of("9:name=memory:/no\n4:memory:/yes\n0::/\n"),
+            of("4:memory:/yes\n3:name=memory:/no\n0::/\n"),
             (some("/yes"), some("/"))
         );
         assert_eq!(of(""), (None, None), "a kernel without groups");
