@@ -23,6 +23,9 @@ const FREE: u64 = 100 * MIB as u64;
 
 type Request = http::Request<Guarded<ScriptedBody>>;
 
+/// How a body of some frames goes on.
+type Ending = fn(ScriptedBody) -> ScriptedBody;
+
 /// How a request is ended from outside.
 #[derive(Clone, Copy, Debug)]
 enum End {
@@ -114,7 +117,7 @@ fn assert_all_back(disk: &FakeResource, what: &str) {
 #[tokio::test]
 async fn every_way_a_request_can_end_gives_every_byte_back() {
     let frames = |count: usize| (0..count).fold(ScriptedBody::new(), |body, _| body.data(MIB / 2).pause());
-    let bodies: [(&str, fn(ScriptedBody) -> ScriptedBody); 6] = [
+    let bodies: [(&str, Ending); 6] = [
         ("data to the end", |body| body),
         ("trailers", ScriptedBody::trailers),
         ("a body error", |body| body.error("reset")),
@@ -131,7 +134,7 @@ async fn every_way_a_request_can_end_gives_every_byte_back() {
         let layer = guarding(disk.resource()).write_buffer(write_buffer).build().unwrap();
         for (name, ending) in bodies {
             let body = || ending(frames(30));
-            for polls in (0..70).step_by(3) {
+            for polls in (0..70).step_by(7) {
                 let end = End::Dropped(polls);
                 run(&layer, reads_until_error, body(), end).await;
                 assert_all_back(&disk, &format!("{name}, dropped after {polls} polls, {write_buffer:?}"));
