@@ -8,6 +8,8 @@
 //! for i in $(seq 40); do curl -s -o /dev/null -w '%{http_code} ' --data-binary "event $i" http://127.0.0.1:3001/events; done
 //! ```
 
+#![allow(clippy::print_stdout, reason = "it talks to whoever started it")]
+
 use std::{error::Error, fs, io, path::PathBuf, time::Duration};
 
 use axum::{

@@ -3,7 +3,7 @@
 use std::io;
 
 use axum::{
-    Router,
+    Json, Router,
     body::Body,
     extract::{FromRequestParts, Path, State},
     http::{
@@ -16,6 +16,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt, stream};
+use serde_json::{Value, json};
 use tokio::{fs::File, io::AsyncReadExt};
 use tower::ServiceBuilder;
 use tower_http::{
@@ -91,18 +92,13 @@ async fn remove(State(files): State<Files>, name: FileName) -> Result<StatusCode
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn list(State(files): State<Files>) -> Result<impl IntoResponse, Failure> {
-    let entries: Vec<_> = files.store.list().await?.iter().map(json).collect();
-    Ok((
-        [(CONTENT_TYPE, "application/json")],
-        format!("[{}]\n", entries.join(",")),
-    ))
+async fn list(State(files): State<Files>) -> Result<Json<Vec<Value>>, Failure> {
+    let entries = files.store.list().await?;
+    Ok(Json(entries.iter().map(json).collect()))
 }
 
-fn json(Entry { name, size }: &Entry) -> String {
-    // Of what JSON wants escaped, names can contain nothing else.
-    let name = name.as_str().replace('"', "\\\"");
-    format!(r#"{{"name":"{name}","size":{size}}}"#)
+fn json(Entry { name, size }: &Entry) -> Value {
+    json!({ "name": name.as_str(), "size": size })
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for FileName {
