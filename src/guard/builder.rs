@@ -69,7 +69,8 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Sets how much of a resource a body takes up. Default: its bytes and one block.
+    /// Sets how much of a resource a body takes up. Default: its bytes, and what a file system needs beside
+    /// them.
     pub const fn size_model(mut self, model: SizeModel) -> Self {
         self.size_model = model;
         self
