@@ -140,7 +140,8 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Refuses nothing, and reports to the observers what would have been refused. For a careful roll-out.
+    /// Refuses nothing, and tells the [observers](Self::observer) of the layer what would have been refused; without one
+    /// nobody hears of it. For a careful roll-out. A disk that is really full stays the handler's own error.
     pub const fn report_only(mut self, report_only: bool) -> Self {
         self.limits.report_only = report_only;
         self

@@ -1,4 +1,10 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use crate::capacity::{Reason, Refusal};
 
@@ -47,10 +53,12 @@ impl Default for RetryAfter {
     }
 }
 
-/// A number that looks random: `SplitMix64` over a counter. Nothing depends on it being hard to guess.
+/// A number that looks random: `SplitMix64` over a counter. Nothing depends on it being hard to guess, but processes that
+/// start together must not tell the same.
 fn scatter() -> u64 {
+    static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let mut z = COUNTER.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+    let mut z = COUNTER.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed).wrapping_add(*START);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
