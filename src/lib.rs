@@ -72,9 +72,6 @@
     allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
 )]
 
-#[cfg(all(fuzzing, feature = "memory"))]
-#[doc(hidden)]
-pub mod __fuzz;
 mod admission;
 mod capacity;
 mod guard;
@@ -95,6 +92,9 @@ pub use guard::{
     BodyError, BodyErrorKind, Guarded, Linger, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
     StorageGuardLayer,
 };
+#[cfg(all(fuzzing, feature = "memory"))]
+#[doc(hidden)]
+pub use probe::fuzz as __fuzz;
 pub use probe::{
     Ballast, BallastError, BallastErrorKind, CapacityProbe, DiskProbe, Measurement, ProbeError, ProbeErrorKind,
     Publisher, PublisherProbe,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{MAX_SCOPES, StorageFailure, admit::Rules, slab::Slab};
-use crate::capacity::{Priority, Progress, Reason, Refusal, RefusalParts};
+use crate::capacity::{Charge, Priority, Progress, Reason, Refusal, RefusalParts};
 
 /// What an admitted request holds of all its scopes. It ends when both its halves are gone: the request body's, since a
 /// gRPC stream answers before it has read, and the response future's, since a handler writes after the last frame.
@@ -367,7 +367,13 @@ impl ResponseHold {
     #[cold]
     pub(crate) fn storage_failed(&self, failure: StorageFailure) -> Option<Refusal> {
         let rules = &self.half.pool.rules;
-        for scope in &rules.scopes {
+        // A file that is too large says nothing about room, nor the disk anything about what bodies do not land on whole.
+        let is_full = !failure.reason().is_permanent();
+        for scope in rules
+            .scopes
+            .iter()
+            .filter(|scope| is_full && scope.tariff().charge == Charge::All)
+        {
             scope.core().exhaust();
         }
         let refusal = rules.refusal(failure.reason(), None, None).into_mid_stream();

@@ -49,6 +49,7 @@ use crate::capacity::Reading;
 #[must_use]
 pub struct MemoryProbe {
     source: Source,
+    machine: Machine,
     limit: Option<u64>,
     pressures: Vec<Pressure>,
     groups: Groups,
@@ -100,6 +101,7 @@ impl MemoryProbe {
     fn of(source: Source) -> Self {
         Self {
             source,
+            machine: Machine::default(),
             limit: None,
             pressures: Vec::new(),
             groups: Groups::below("/"),
@@ -118,7 +120,7 @@ impl MemoryProbe {
     }
 
     fn look_at_all(&mut self) -> Result<Reading, ProbeError> {
-        let machine = Machine::look()?;
+        let machine = self.machine.look()?;
         let (mut total, mut available) = (machine.total, machine.available);
         for level in self.groups.memory_levels(self.limit)? {
             total = total.min(level.limit);

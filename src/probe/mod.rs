@@ -8,6 +8,8 @@ mod disk;
 mod error;
 #[cfg(feature = "memory")]
 pub(crate) mod files;
+#[cfg(all(fuzzing, feature = "memory"))]
+pub mod fuzz;
 #[cfg(any(test, feature = "test-util"))]
 mod manual_clock;
 #[cfg(feature = "memory")]

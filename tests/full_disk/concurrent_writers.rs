@@ -289,6 +289,7 @@ impl Writer {
             match self.upload(&name, content).await {
                 Outcome::Stored => {
                     self.stored.insert(name, content);
+                    largest = (largest * 2).min(LARGEST);
                     refusals = 0;
                 }
                 Outcome::Broken => {}

@@ -22,11 +22,19 @@ async fn what_is_admitted_fits_between_small_pieces() {
         return;
     };
     leave_small_gaps(&volume);
-    let resource = Resource::disk(volume.path()).floor(Floor::NONE).build().expect("mounted");
+    let resource = Resource::disk(volume.path())
+        .floor(Floor::NONE)
+        .build()
+        .expect("mounted");
     let store = Store::new(volume.path());
     let stores = store.clone();
     let service = ServiceBuilder::new()
-        .layer(StorageGuardLayer::builder().resource(resource.clone()).build().expect("a layer"))
+        .layer(
+            StorageGuardLayer::builder()
+                .resource(resource.clone())
+                .build()
+                .expect("a layer"),
+        )
         .service_fn(move |request| stores.clone().stream(request));
 
     // From a little too large downwards, until one is admitted.

@@ -60,8 +60,14 @@ async fn errors_of_the_service_are_looked_into() {
         (507, Some(Reason::Quota))
     );
     assert!(!response.headers().contains_key("retry-after"), "somebody has to act");
-    let layer = guarding(disk(1000).resource()).build().unwrap();
+    let roomy = disk(1000);
+    let layer = guarding(roomy.resource()).build().unwrap();
     let response = layer.layer(service_fn(plain)).oneshot(put(chunks(&[1]))).await.unwrap();
+    assert_eq!(
+        roomy.report().headroom,
+        1000,
+        "a file that is too large says nothing about room"
+    );
     assert_eq!(
         (response.status().as_u16(), reason(&response)),
         (413, Some(Reason::ExceedsCapacity))

@@ -37,7 +37,8 @@ async fn reads_refusals_of_all_kinds() {
     assert_eq!(outcomes, vec![refused(Reason::Space); ROUNDS], "in the middle");
     assert_eq!(stored(disk.path()).expect("readable"), 10 * MIB);
 
-    let outcomes = upload(python, address, ROUNDS, 12, Some(12 * MIB)).await;
+    // What is really sent would fit.
+    let outcomes = upload(python, address, ROUNDS, 1, Some(12 * MIB)).await;
     assert_eq!(outcomes, vec![refused(Reason::Space); ROUNDS], "before it begins");
     let outcomes = upload(python, address, 1, 1, Some(1 << 40)).await;
     assert_eq!(outcomes, [refused(Reason::ExceedsCapacity)]);

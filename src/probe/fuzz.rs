@@ -1,6 +1,6 @@
 //! The parsers of the kernel's files, for the targets in `fuzz/`. Each gives `None` for a text it makes no sense of.
 
-use crate::probe::{cgroup, memory, pressure};
+use super::{cgroup, memory, pressure};
 
 /// `memory.max` and its like: `Some(None)` means no limit.
 pub fn limit(text: &[u8]) -> Option<Option<u64>> {
