@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     BuildError, FailurePolicy, Observer, Resource,
-    resource::{Core, Sampling, Settings, watched},
+    resource::{Core, ResourceSink, Sampling, Settings, watched},
 };
 use crate::{
     capacity::{Bands, Floor},
@@ -143,9 +143,9 @@ impl ResourceBuilder {
             settings.first_measurement_within,
             signal.clone(),
             |first| {
-                let (core, sink) = Core::open(name.clone(), settings, signal, clock, first);
-                opened = Some(core);
-                sink
+                let core = Arc::new(Core::new(name.clone(), settings, signal, clock, &first));
+                opened = Some(core.clone());
+                ResourceSink::open(core, &first)
             },
         )
         .map_err(|error| BuildError::first_measurement(&name, error))?;
@@ -204,7 +204,14 @@ fn build_manual(
     let first = probe
         .measure()
         .map_err(|error| BuildError::first_measurement(&name, error))?;
-    let (core, sink) = Core::open(name.into(), settings, Arc::default(), Arc::new(clock), first);
+    let core = Arc::new(Core::new(
+        name.into(),
+        settings,
+        Arc::default(),
+        Arc::new(clock),
+        &first,
+    ));
+    let sink = ResourceSink::open(core.clone(), &first);
     Ok(Resource::from_parts(core, Sampling::Manual((probe, sink).into())))
 }
 

@@ -1,8 +1,10 @@
 //! Files that cannot be read or understood: an error that names the file, never a panic or a guess.
 
-use tower_storage_guard::{CapacityProbe, Pressure, PressureWindow, ProbeErrorKind};
+use std::fs::File;
 
-use crate::support::Tree;
+use tower_storage_guard::{CapacityProbe, MemoryProbe, Pressure, PressureWindow, ProbeErrorKind};
+
+use crate::support::{Child, Tree, child};
 
 /// Files that nobody asks for in these trees.
 fn is_read(tree: &str, file: &str) -> bool {
@@ -85,6 +87,40 @@ fn a_limit_without_a_usage_is_an_error() {
         let tree = Tree::of(name);
         tree.remove(file);
         expect(&tree, file, ProbeErrorKind::NotFound);
+    }
+}
+
+#[test]
+fn a_process_without_file_descriptors_is_told_so_and_not_old_figures() {
+    let child = Child::spawn(
+        &["sh", "-c", r#"ulimit -n 64 && exec "$@""#, "sh"],
+        "malformed::exhausted",
+        "go",
+    );
+    let (status, told) = child.finish();
+    assert!(status.success(), "{status}: {told}");
+}
+
+/// Runs with few file descriptors.
+#[test]
+#[ignore = "a process of its own, which other tests start"]
+fn exhausted() {
+    if child::task().is_none() {
+        return;
+    }
+    let mut probes = [MemoryProbe::new(), MemoryProbe::process(1 << 40)];
+    for probe in &mut probes {
+        probe.measure().expect("all is well");
+    }
+    let files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    for probe in &mut probes {
+        let error = probe.measure().expect_err("nothing can be opened");
+        assert_eq!(error.kind(), ProbeErrorKind::Io);
+        assert!(error.to_string().contains("/proc/self/"), "{error}");
+    }
+    drop(files);
+    for probe in &mut probes {
+        probe.measure().expect("all is well again");
     }
 }
 

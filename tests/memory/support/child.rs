@@ -32,12 +32,18 @@ impl Child {
 
     /// The same, with a command in between that runs the rest of its arguments.
     pub(crate) fn start_through(group: &Group, wrapper: &[&str], test: &str, task: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        let join = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+        let group = group.dir().to_str().expect("UTF-8");
         // It joins the group before it becomes the test, so that all it ever allocates is counted there.
-        let process = Command::new("sh")
-            .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
-            .arg(group.dir())
-            .args(wrapper)
+        Self::spawn(&[&["sh", "-c", join, group], wrapper].concat(), test, task)
+    }
+
+    /// In no group of its own, by a command that runs the rest of its arguments.
+    pub(crate) fn spawn(wrapper: &[&str], test: &str, task: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (program, arguments) = wrapper.split_first().expect("a command");
+        let process = Command::new(program)
+            .args(arguments)
             .arg(env::current_exe().expect("this test has a path"))
             .args(["--ignored", "--exact", test, "--nocapture", "--test-threads=1"])
             .env(TASK, task)
@@ -48,7 +54,7 @@ impl Child {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("a shell starts");
+            .expect("it starts");
         Self { process, dir }
     }
 
