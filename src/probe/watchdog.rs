@@ -11,7 +11,7 @@ pub(crate) trait Watched: Send + Sync {
 }
 
 /// How often ages are looked at.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Watches it until it is dropped. One thread serves all; it ends when nothing is left to watch.
 pub(crate) fn watch(watched: Weak<dyn Watched>) {

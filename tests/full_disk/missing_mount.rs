@@ -1,6 +1,11 @@
 //! A volume that is not mounted any more must not be mistaken for the disk below its mount point.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    time::Duration,
+};
 
 use http::StatusCode;
 use tempfile::TempDir;
@@ -17,25 +22,31 @@ const SIZE: u64 = 16 << 20;
 
 /// A second place where a volume can be seen, so that the same one can go and come back.
 struct Site {
-    mount_point: TempDir,
+    path: PathBuf,
     volume: Volume,
+    #[expect(dead_code, reason = "held for its drop")]
+    directory: TempDir,
     mounted: bool,
 }
 
 impl Site {
     fn new() -> Option<Self> {
         let volume = or_skip(Volume::tmpfs(SIZE, 1 << 10))?;
+        // Named as the volume's own, so that it is cleaned up with those that a killed process leaves.
+        let directory = TempDir::with_prefix(format!("test-volume-{}-", process::id())).expect("a directory");
         let mut site = Self {
-            mount_point: TempDir::with_prefix("volume-").expect("a directory"),
+            path: directory.path().join("mount"),
+            directory,
             volume,
             mounted: false,
         };
+        fs::create_dir(&site.path).expect("a mount point");
         site.mount();
         Some(site)
     }
 
     fn path(&self) -> &Path {
-        self.mount_point.path()
+        &self.path
     }
 
     fn mount(&mut self) {

@@ -67,19 +67,23 @@ impl Content {
         sequence.slice(begin..begin + length)
     }
 
-    pub(crate) fn is_in(&self, path: &Path) -> bool {
-        let Ok(found) = fs::read(path) else {
-            return false;
-        };
+    /// Whether the file holds just this; if not, what is wrong with it.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), String> {
+        let found = fs::read(path).map_err(|error| error.to_string())?;
+        if found.len() != self.length {
+            return Err(format!("{} bytes instead of {}", found.len(), self.length));
+        }
         let mut position = 0;
-        while position < self.length.min(found.len()) {
-            let expected = self.piece(position, usize::MAX);
-            if !found[position..].starts_with(&expected) {
-                return false;
+        while position < self.length {
+            let expected = self.piece(position, PERIOD);
+            let here = &found[position..position + expected.len()];
+            if here != expected {
+                let differs = here.iter().zip(&expected).position(|(here, expected)| here != expected);
+                return Err(format!("differs from byte {} on", position + differs.unwrap_or(0)));
             }
             position += expected.len();
         }
-        found.len() == self.length
+        Ok(())
     }
 }
 

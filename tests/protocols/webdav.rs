@@ -123,13 +123,12 @@ fn tells_what_is_left_as_the_guard_sees_it() {
 
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
-    let Some(site) = Site::new(&["--max-upload", "20MiB"]) else {
+    let Some(site) = Site::new(&["--max-upload", "9MiB"]) else {
         return;
     };
     assert_eq!(site.put("/a.bin", 5).status, 201);
     is_refused(&site.put("/b.bin", 8), 507, NO_SPACE);
-    is_refused(&site.put("/b.bin", 13), 413, "");
-    is_refused(&site.put("/b.bin", 21), 413, "");
+    is_refused(&site.put("/b.bin", 10), 413, "");
     let chunked = put_chunked(&site.server.url("/b.bin"), &site.file(8), &[]);
     is_refused(&chunked, 507, NO_SPACE);
     assert_eq!(site.names(), ["a.bin"]);
@@ -179,7 +178,9 @@ fn an_upload_that_is_cut_off_leaves_what_was_there() {
 #[test]
 fn a_write_that_fails_is_told_in_the_same_words() {
     let Some(site) = Site::new(&[]) else { return };
-    let file = site.file(6);
+    // Small: who is still sending when the connection closes may miss the answer.
+    let file = site.desk.path().join("small");
+    fs::write(&file, [7; 8 << 10]).expect("written");
     site.disk.fill();
     is_refused(&put(&site.server.url("/a.bin"), &file), 507, NO_SPACE);
     assert_eq!(site.names(), [""; 0]);
