@@ -2,7 +2,10 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::AcqRel},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     time::Duration,
 };
@@ -18,7 +21,11 @@ use http_body::{Body, SizeHint};
 /// its side or the time is up.
 ///
 /// Small bodies are read to their end, and the connection stays open. A client that waits for `100 Continue` has sent
-/// nothing, and its body is never touched. HTTP/2 needs none of this: its streams end one by one.
+/// nothing, and its body is never touched.
+///
+/// On HTTP/2 only the stream ends. A client that finds it reset while it sends may lose the answer all the same (curl 7.88
+/// does), so the stream is reset a little later. What it sends until then is read, because unread bytes of one stream
+/// hold up the connection's others.
 ///
 /// Needs the feature `tokio` (on by default) and a Tokio runtime; without them the body is dropped and the connection
 /// closed.
@@ -34,6 +41,10 @@ pub struct Linger {
 /// Bodies up to this are read to their end instead.
 const SMALL: u64 = 64 << 10;
 
+/// How much more is read of a stream of HTTP/2. By default this makes the window of hyper's server, 1 MiB: what a client
+/// may have sent before it has seen the answer.
+const HTTP2_FACTOR: u64 = 4;
+
 impl Linger {
     /// Drops the body of a refused request at once.
     pub const fn off() -> Self {
@@ -45,7 +56,8 @@ impl Linger {
         }
     }
 
-    /// Sets how many bytes are read and thrown away. Default: 256 KiB.
+    /// Sets how many bytes are read and thrown away. Default: 256 KiB. Of a stream of HTTP/2 it is four times as much. The
+    /// server itself may read some more, which stays in memory until the connection is let go.
     pub const fn read_at_most(mut self, bytes: u64) -> Self {
         self.read_at_most = bytes;
         self
@@ -63,7 +75,7 @@ impl Linger {
         self
     }
 
-    /// Keeps streams of HTTP/2 as well, for clients that take a reset for a failure. Default: no.
+    /// Whether streams of HTTP/2 are reset a little later as well, instead of at once. Default: yes.
     pub const fn on_http2(mut self, keep: bool) -> Self {
         self.on_http2 = keep;
         self
@@ -76,7 +88,7 @@ impl Default for Linger {
             read_at_most: 256 << 10,
             hold_for: Duration::from_secs(1),
             connections: 512,
-            on_http2: false,
+            on_http2: true,
         }
     }
 }
@@ -86,6 +98,8 @@ impl Default for Linger {
 pub(super) struct Lingering {
     settings: Linger,
     kept: AtomicUsize,
+    /// Tokio has no way to ask whether a runtime keeps time; known once it was tried.
+    without_time: AtomicBool,
 }
 
 /// What happens to the body of a refused request.
@@ -96,6 +110,8 @@ pub(super) enum Farewell {
     Drain,
     /// Read some of it, then leave it alone for a while.
     Hold,
+    /// Read it for a while, but never leave it alone.
+    Read,
 }
 
 impl Lingering {
@@ -103,38 +119,44 @@ impl Lingering {
         Arc::new(Self {
             settings,
             kept: AtomicUsize::new(0),
+            without_time: AtomicBool::new(false),
         })
     }
 
     /// What to do with a body, and whether the connection must close after the answer.
     pub(super) fn farewell(&self, parts: &Parts, length: &SizeHint) -> (Farewell, bool) {
-        if !is_http1(parts.version) {
-            let held = self.settings.on_http2 && self.settings.connections > 0;
-            return (if held { Farewell::Hold } else { Farewell::Drop }, false);
-        }
+        let is_http1 = is_http1(parts.version);
         match length.exact() {
             Some(0) => (Farewell::Drop, false),
             // To ask for the body would make the server send `100 Continue`.
-            _ if expects_continue(&parts.headers) => (Farewell::Drop, true),
-            _ if !can_linger() || self.settings.connections == 0 => (Farewell::Drop, true),
+            _ if expects_continue(&parts.headers) || !self.can_linger() => (Farewell::Drop, is_http1),
+            _ if !is_http1 && self.settings.on_http2 => (Farewell::Read, false),
+            _ if !is_http1 => (Farewell::Drop, false),
             Some(..=SMALL) => (Farewell::Drain, false),
             _ => (Farewell::Hold, true),
         }
     }
 
+    fn can_linger(&self) -> bool {
+        self.settings.connections > 0 && !self.without_time.load(Relaxed) && runtime::is_there()
+    }
+
     /// Keeps the body for a while, or drops it where that is not possible.
     pub(super) fn keep<B: Body + Send + Unpin + 'static>(self: &Arc<Self>, body: B, farewell: Farewell) {
-        let read_at_most = match farewell {
+        let (read_at_most, hold) = match farewell {
             Farewell::Drop => return,
-            Farewell::Drain => SMALL,
-            Farewell::Hold => self.settings.read_at_most,
+            Farewell::Drain => (SMALL, false),
+            Farewell::Hold => (self.settings.read_at_most, true),
+            Farewell::Read => (self.settings.read_at_most.saturating_mul(HTTP2_FACTOR), false),
         };
         if self.kept.fetch_add(1, AcqRel) >= self.settings.connections {
             self.kept.fetch_sub(1, AcqRel);
             return;
         }
         let place = Place(self.clone());
-        runtime::spawn(body, read_at_most, self.settings.hold_for, place);
+        if !runtime::spawn(body, read_at_most, hold, self.settings.hold_for, place) {
+            self.without_time.store(true, Relaxed);
+        }
     }
 }
 
@@ -193,17 +215,12 @@ fn expects_continue(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-fn can_linger() -> bool {
-    runtime::is_there()
-}
-
 #[cfg(feature = "tokio")]
 mod runtime {
     use std::{
         future::{Future, poll_fn},
         panic::{AssertUnwindSafe, catch_unwind},
         pin::{Pin, pin},
-        sync::atomic::{AtomicBool, Ordering::Relaxed},
         task::{Context, Poll},
         time::Duration,
     };
@@ -214,30 +231,32 @@ mod runtime {
 
     use super::Place;
 
-    /// Tokio has no way to ask whether a runtime keeps time.
-    static KEEPS_TIME: AtomicBool = AtomicBool::new(true);
-
     pub(super) fn is_there() -> bool {
-        KEEPS_TIME.load(Relaxed) && Handle::try_current().is_ok()
+        Handle::try_current().is_ok()
     }
 
-    pub(super) fn spawn<B: Body + Send + Unpin + 'static>(body: B, read_at_most: u64, time: Duration, place: Place) {
+    /// Tells `false` when the runtime keeps no time.
+    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, place: Place) -> bool
+    where
+        B: Body + Send + Unpin + 'static,
+    {
         // Dropped outside of a runtime, as when the server is gone already.
         let Ok(runtime) = Handle::try_current() else {
-            return;
+            return true;
         };
         let Ok(timer) = catch_unwind(AssertUnwindSafe(|| sleep(time))) else {
-            KEEPS_TIME.store(false, Relaxed);
-            return;
+            return false;
         };
         runtime.spawn(async move {
             let _place = place;
             let mut body = body;
             let mut timer = pin!(timer);
-            if !read(&mut body, read_at_most, timer.as_mut()).await {
+            let ended = read(&mut body, read_at_most, timer.as_mut()).await;
+            if hold && !ended {
                 timer.await;
             }
         });
+        true
     }
 
     /// Reads up to so many bytes. Tells whether the body or the time is at its end.
@@ -257,7 +276,7 @@ mod runtime {
                     Poll::Ready(None | Some(Err(_))) => return Poll::Ready(true),
                 }
             }
-            Poll::Ready(false)
+            Poll::Ready(body.is_end_stream())
         })
         .await
     }
@@ -275,5 +294,7 @@ mod runtime {
         false
     }
 
-    pub(super) fn spawn<B: Body>(_: B, _: u64, _: Duration, _: Place) {}
+    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Place) -> bool {
+        true
+    }
 }

@@ -1,0 +1,21 @@
+//! What a refused client sees, over real sockets. `tests/clients/run` does the same with well-known programs and writes
+//! docs/clients.md.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+mod bounds;
+mod crowd;
+mod curl;
+mod expect;
+mod http2;
+mod large_bodies;
+mod raw;
+mod server;
+mod small_bodies;
+mod without_time;
