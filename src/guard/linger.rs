@@ -69,7 +69,9 @@ impl Linger {
         self
     }
 
-    /// Sets how many connections are kept at once; above that bodies are dropped. Default: 512.
+    /// Sets how many connections are kept at once; above that bodies are dropped. Default: 128. Each takes up to half a
+    /// MiB of memory (0.26 MiB were measured with the defaults, 0.03 MiB when nothing is read), so a small server keeps
+    /// fewer.
     pub const fn connections(mut self, at_most: usize) -> Self {
         self.connections = at_most;
         self
@@ -87,7 +89,7 @@ impl Default for Linger {
         Self {
             read_at_most: 256 << 10,
             hold_for: Duration::from_secs(1),
-            connections: 512,
+            connections: 128,
             on_http2: true,
         }
     }

@@ -18,7 +18,7 @@ use crate::{
 const CLIENTS: usize = 1000;
 
 /// As by default.
-const PLACES: usize = 512;
+const PLACES: usize = 128;
 
 /// Longer than it takes until all are there.
 const HOLD: Duration = Duration::from_secs(5);
