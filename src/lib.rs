@@ -101,6 +101,8 @@ pub use probe::{
 };
 #[cfg(feature = "memory")]
 pub use probe::{MemoryProbe, Pressure, PressureProbe, PressureWindow};
+#[cfg(feature = "grpc-details")]
+pub use respond::GrpcWithDetails;
 pub use respond::{
     Class, Classifier, DefaultClassifier, Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
 };

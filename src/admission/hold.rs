@@ -376,6 +376,11 @@ impl ResponseHold {
         {
             scope.core().exhaust();
         }
+        if is_full {
+            // What this request holds comes back with the next reading as well, also if its body was never asked for:
+            // otherwise the next one of its size would be let in.
+            self.half.slot().gone.fetch_or(POLLED, AcqRel);
+        }
         let refusal = rules.refusal(failure.reason(), None, None).into_mid_stream();
         rules.tell_refused(&refusal);
         (!rules.limits.report_only).then_some(refusal)

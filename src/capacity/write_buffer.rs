@@ -6,7 +6,8 @@
 /// can be let into a full disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteBuffer {
-    /// At most this many bytes are unwritten. A body that fits never closes early, so services that collect small
+    /// At most this many bytes are unwritten. So much of a body that streams counts twice when it is written at once, as
+    /// held and as used: on a small volume a smaller buffer admits more. A body that fits never closes early, so services that collect small
     /// bodies before they write are safe as they are.
     Bytes(u64),
     /// The service collects whole bodies before it writes: holds stay whole until it is done.

@@ -58,6 +58,9 @@ impl Linger {
 
     /// Sets how many bytes are read and thrown away. Default: 256 KiB. Of a stream of HTTP/2 it is four times as much. The
     /// server itself may read some more, which stays in memory until the connection is let go.
+    ///
+    /// Some clients send everything before they look for an answer (those built on the library neon, such as cadaver):
+    /// they get it only when all they send is read.
     pub const fn read_at_most(mut self, bytes: u64) -> Self {
         self.read_at_most = bytes;
         self
@@ -136,6 +139,15 @@ impl Lingering {
             _ if !is_http1 => (Farewell::Drop, false),
             Some(..=SMALL) => (Farewell::Drain, false),
             _ => (Farewell::Hold, true),
+        }
+    }
+
+    /// What to do with a body that was cut off while it came.
+    pub(super) fn farewell_mid_stream(&self, is_http1: bool) -> Farewell {
+        match (self.can_linger(), is_http1) {
+            (true, true) => Farewell::Hold,
+            (true, false) if self.settings.on_http2 => Farewell::Read,
+            _ => Farewell::Drop,
         }
     }
 

@@ -8,10 +8,7 @@ use std::{
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{
-    BodyError,
-    linger::{Farewell, Lingering},
-};
+use super::{BodyError, linger::Lingering};
 use crate::{BoxError, admission::BodyHold, capacity::Refusal};
 
 /// The request body as the inner service sees it: counts what passes, and breaks off with a [`BodyError`] when a body of
@@ -107,9 +104,9 @@ impl<B: Body + Send + Unpin + 'static> Guarded<B> {
     /// The client is still sending; the handler's answer comes in a moment.
     #[cold]
     fn cut_off(&mut self, refusal: Refusal) -> BodyError {
-        match (self.body.take(), &self.held) {
-            (Some(body), Some(held)) if held.is_http1 => held.lingering.keep(body, Farewell::Hold),
-            _ => {}
+        if let (Some(body), Some(held)) = (self.body.take(), &self.held) {
+            held.lingering
+                .keep(body, held.lingering.farewell_mid_stream(held.is_http1));
         }
         BodyError::refused(refusal)
     }

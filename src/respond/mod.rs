@@ -12,6 +12,8 @@ mod status;
 pub(crate) use answers::{Answers, Remembered};
 pub use classify::{Class, Classifier, DefaultClassifier};
 pub(crate) use length::{LengthHints, demand};
+#[cfg(feature = "grpc-details")]
+pub use protocol::GrpcWithDetails;
 pub use protocol::Protocol;
 pub use render::{RenderContext, Renderer};
 pub use retry_after::RetryAfter;

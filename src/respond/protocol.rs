@@ -3,6 +3,8 @@
 mod connect;
 mod git_lfs;
 mod grpc;
+#[cfg(feature = "grpc-details")]
+mod grpc_details;
 mod grpc_web;
 mod oci;
 mod otlp;
@@ -15,6 +17,8 @@ mod tus;
 mod webdav;
 
 use bytes::Bytes;
+#[cfg(feature = "grpc-details")]
+pub use grpc_details::GrpcWithDetails;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
     header::{AUTHORIZATION, CONTENT_TYPE},

@@ -7,7 +7,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_storage_guard::{Floor, Reason, Refusal, Resource, State, StorageGuardLayer};
 
 use crate::{
-    store::{Store, or_skip, put, refusal, sample},
+    store::{Store, or_skip, put, refusal, sample, until},
     upload::{Content, Upload},
     volume::Volume,
 };
@@ -56,6 +56,7 @@ async fn what_others_write_and_delete_counts() {
     for path in [ballast, other] {
         fs::remove_file(path).expect("it is there");
     }
+    until("the files are gone", || volume.available() > 12 << 20);
     // Two good readings in a row end the state.
     sample(&resource).await;
     assert_ne!(sample(&resource).await.state, State::Full);

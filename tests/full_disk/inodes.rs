@@ -8,7 +8,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_storage_guard::{Floor, Reason, Refusal, Resource, StorageGuardLayer};
 
 use crate::{
-    store::{Store, or_skip, put, refusal, sample},
+    store::{Store, or_skip, put, refusal, sample, until},
     upload::{Content, Upload},
     volume::Volume,
 };
@@ -88,6 +88,9 @@ async fn the_last_inodes_are_not_given_away_twice() {
     for entry in fs::read_dir(volume.path()).expect("mounted").take(3) {
         fs::remove_file(entry.expect("readable").path()).expect("it was stored");
     }
+    until("the files are gone", || {
+        rustix::fs::statvfs(volume.path()).expect("mounted").f_ffree == 3
+    });
     sample(&resource).await;
     for number in 0..3 {
         assert!(upload(format!("again-{number}")).await, "three inodes are free again");

@@ -20,7 +20,7 @@ use tower_storage_guard::{
 };
 
 use crate::{
-    store::{Answer, answer, or_skip, put, refusal, sample},
+    store::{Answer, answer, or_skip, put, refusal, sample, until},
     upload::{Content, Upload},
     volume::Volume,
 };
@@ -92,6 +92,7 @@ async fn is_noticed<E: std::fmt::Debug + 'static>(report: fn(io::Error) -> Resul
     }
     assert_eq!(calls.load(Relaxed), 1, "the handler runs no more");
 
+    until("the file is gone", || volume.available() == SIZE);
     sample(&resource).await;
     assert_eq!(upload(1000).await.expect("room again").status(), StatusCode::CREATED);
 }
@@ -168,6 +169,7 @@ async fn a_disk_that_stays_full_refuses_until_something_is_deleted() {
     }
 
     fs::remove_file(left_over).expect("it was begun");
+    until("the file is gone", || volume.available() == SIZE);
     // Two good readings in a row end the state.
     sample(&resource).await;
     sample(&resource).await;

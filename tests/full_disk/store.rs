@@ -195,3 +195,14 @@ pub(crate) async fn sample(resource: &Resource) -> ResourceReport {
 pub(crate) fn or_skip(volume: Result<Volume, Skip>) -> Option<Volume> {
     volume.map_err(|skip| println!("{skip}")).ok()
 }
+
+/// Waits for the file system to let go of what was deleted: a process that starts from this one, as `mount` does in
+/// other tests, has copies of all open files for a moment.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    // Far more often than it takes.
+    let found = (0..10_000_000).any(|_| {
+        thread::yield_now();
+        holds()
+    });
+    assert!(found, "{what}");
+}

@@ -81,6 +81,26 @@ async fn errors_of_the_service_are_looked_into() {
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }
 
+/// Also when the body was never asked for, so that what it held would otherwise be free at once.
+#[tokio::test]
+async fn nobody_of_the_same_size_is_let_in_after_a_failure() {
+    async fn fails_at_once(_: Request<Guarded<ScriptedBody>>) -> Result<Response<Full<bytes::Bytes>>, io::Error> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+    let disk = disk(1000);
+    let service = guarding(disk.resource())
+        .build()
+        .unwrap()
+        .layer(service_fn(fails_at_once));
+    for _ in 0..2 {
+        let body = chunks(&[600]).telling_length(600);
+        let response = service.clone().oneshot(put(body)).await.unwrap();
+        assert_eq!(response.status(), 507);
+        assert!(disk.report().headroom <= 0);
+    }
+    assert_eq!(disk.sample().headroom, 1000);
+}
+
 /// The answer comes in the format that the request preferred, though its head is gone by then.
 #[tokio::test]
 async fn a_late_answer_remembers_what_the_client_accepts() {

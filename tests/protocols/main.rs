@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "grpc-details")]
+mod details;
 mod grpc;
 mod grpc_example;
 mod grpcio;

@@ -1,16 +1,20 @@
 //! Refuses uploads in one of several ways, and tells how many bytes of each connection reached this machine.
 //!
-//! `server guard|limit|early [--free BYTES] [--hold MILLISECONDS] [--read BYTES] [--linger off] [--http2 keep]`
+//! `server guard|limit|early [--free BYTES] [--read BYTES] [--hold MILLISECONDS] [--linger off] [--http2 reset]
+//! [--tls DIRECTORY] [--listen ADDRESS]`
 //!
-//! Prints `listening on http://ADDRESS`, then a line for each event: `request PEER VERSION LABEL`, `told LABEL OUTCOME`,
-//! `closed PEER BYTES READ`: what has arrived, and how much of it the server has read.
+//! With `--tls` the directory holds `certificate.pem` and `key.pem`. Prints `listening on URL`, then a line for each
+//! event: `request PEER VERSION LABEL`, `told LABEL OUTCOME`, `closed PEER BYTES READ`: what has arrived, and how much of
+//! it the server has read.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::AsRawFd,
+    path::{Path as FilePath, PathBuf},
     pin::Pin,
     process::ExitCode,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,6 +32,14 @@ use axum::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
 };
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_storage_guard::{Linger, StorageGuardLayer, test_util::FakeResource};
@@ -37,52 +49,82 @@ const PAGE: &str = include_str!("../../../page.html");
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((uploads, address)) = uploads(&arguments) else {
-        eprintln!("usage: server guard|limit|early [--free BYTES] [--hold MILLISECONDS] [--read BYTES] [--linger off] [--http2 keep] [--listen ADDRESS]");
+    let Some(settings) = Settings::from_arguments(&arguments) else {
+        eprintln!("usage: see the beginning of the source");
+        return ExitCode::from(2);
+    };
+    let Some(uploads) = uploads(&settings) else {
+        eprintln!("refuse with guard, limit or early");
         return ExitCode::from(2);
     };
     let router = Router::new()
         .route("/page", get(|| async { Html(PAGE) }))
         .route("/told/{label}", get(told))
         .merge(uploads.layer(middleware::from_fn(announce)));
-    let listener = TcpListener::bind((address, 0)).await.expect("a free port");
-    println!("listening on http://{}", listener.local_addr().expect("bound"));
-    axum::serve(Counting(listener), router.into_make_service_with_connect_info::<Peer>())
+    let listener = TcpListener::bind((settings.listen, 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let tls = settings.tls.as_deref().map(acceptor);
+    println!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
+    let accepting = Accepting::start(listener, tls);
+    axum::serve(accepting, router.into_make_service_with_connect_info::<Peer>())
         .await
         .expect("serves for ever");
     ExitCode::SUCCESS
 }
 
-fn uploads(arguments: &[String]) -> Option<(Router, IpAddr)> {
-    let (refuser, options) = arguments.split_first()?;
-    let (mut free, mut linger, mut address) = (1 << 20, Linger::default(), Ipv4Addr::LOCALHOST.into());
-    let mut options = options.iter();
-    while let Some(option) = options.next() {
-        let value = options.next()?;
-        match option.as_str() {
-            "--listen" => address = value.parse().ok()?,
-            "--free" => free = value.parse().ok()?,
-            "--hold" => linger = linger.hold_for(Duration::from_millis(value.parse().ok()?)),
-            "--read" => linger = linger.read_at_most(value.parse().ok()?),
-            "--linger" if value == "off" => linger = Linger::off(),
-            "--http2" if value == "keep" => linger = linger.on_http2(true),
-            _ => return None,
+struct Settings {
+    refuser: String,
+    free: u64,
+    linger: Linger,
+    tls: Option<PathBuf>,
+    listen: IpAddr,
+}
+
+impl Settings {
+    fn from_arguments(arguments: &[String]) -> Option<Self> {
+        let (refuser, options) = arguments.split_first()?;
+        let mut settings = Self {
+            refuser: refuser.clone(),
+            free: 1 << 20,
+            linger: Linger::default(),
+            tls: None,
+            listen: Ipv4Addr::LOCALHOST.into(),
+        };
+        let mut options = options.iter();
+        while let Some(option) = options.next() {
+            let value = options.next()?;
+            let linger = settings.linger;
+            match (option.as_str(), value.as_str()) {
+                ("--free", bytes) => settings.free = bytes.parse().ok()?,
+                ("--read", bytes) => settings.linger = linger.read_at_most(bytes.parse().ok()?),
+                ("--hold", time) => settings.linger = linger.hold_for(Duration::from_millis(time.parse().ok()?)),
+                ("--linger", "off") => settings.linger = Linger::off(),
+                ("--http2", "reset") => settings.linger = linger.on_http2(false),
+                ("--tls", directory) => settings.tls = Some(directory.into()),
+                ("--listen", address) => settings.listen = address.parse().ok()?,
+                _ => return None,
+            }
         }
+        Some(settings)
     }
+}
+
+fn uploads(settings: &Settings) -> Option<Router> {
     let store = Router::new()
-        .route("/upload/{label}", put(store).post(store))
+        .route("/upload/{label}", put(store))
         .layer(DefaultBodyLimit::disable());
-    let uploads = match refuser.as_str() {
+    Some(match settings.refuser.as_str() {
         "guard" => {
-            let disk = FakeResource::new(1 << 40, free);
-            let guard = StorageGuardLayer::builder().resource(disk.resource()).linger(linger);
+            let disk = FakeResource::new(1 << 40, settings.free);
+            let guard = StorageGuardLayer::builder()
+                .resource(disk.resource())
+                .linger(settings.linger);
             store.layer(guard.build().expect("valid settings"))
         }
-        "limit" => store.layer(RequestBodyLimitLayer::new(usize::try_from(free).ok()?)),
+        "limit" => store.layer(RequestBodyLimitLayer::new(usize::try_from(settings.free).ok()?)),
         "early" => store.layer(middleware::from_fn(refuse)),
         _ => return None,
-    };
-    Some((uploads, address))
+    })
 }
 
 async fn store(_: Bytes) -> StatusCode {
@@ -113,26 +155,69 @@ async fn told(Path(label): Path<String>, Query(outcome): Query<Vec<(String, Stri
 #[derive(Clone)]
 struct Peer(SocketAddr);
 
-impl Connected<IncomingStream<'_, Counting>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Counting>) -> Self {
+impl Connected<IncomingStream<'_, Accepting>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Accepting>) -> Self {
         Self(*stream.remote_addr())
     }
 }
 
-struct Counting(TcpListener);
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl Listener for Counting {
-    type Io = Counted;
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connections that are ready to be served: a handshake that takes its time holds up no other.
+struct Accepting {
+    ready: mpsc::Receiver<(Box<dyn Stream>, SocketAddr)>,
+    address: SocketAddr,
+}
+
+impl Accepting {
+    fn start(mut listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+        let address = listener.local_addr().expect("bound");
+        let (sender, ready) = mpsc::channel(16);
+        tokio::spawn(async move {
+            loop {
+                let (stream, peer) = Listener::accept(&mut listener).await;
+                let stream = Counted { stream, peer, read: 0 };
+                let (sender, tls) = (sender.clone(), tls.clone());
+                tokio::spawn(async move {
+                    let stream: Box<dyn Stream> = match tls {
+                        None => Box::new(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => Box::new(stream),
+                            Err(_) => return,
+                        },
+                    };
+                    let _ = sender.send((stream, peer)).await;
+                });
+            }
+        });
+        Self { ready, address }
+    }
+}
+
+impl Listener for Accepting {
+    type Io = Box<dyn Stream>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Counted, SocketAddr) {
-        let (stream, peer) = Listener::accept(&mut self.0).await;
-        (Counted { stream, peer, read: 0 }, peer)
+    async fn accept(&mut self) -> (Box<dyn Stream>, SocketAddr) {
+        self.ready.recv().await.expect("accepts for ever")
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        Ok(self.address)
     }
+}
+
+fn acceptor(directory: &FilePath) -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_file(directory.join("certificate.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(directory.join("key.pem")).expect("a key");
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("they belong together");
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
 struct Counted {
