@@ -1,8 +1,10 @@
-"""`with_http_client.py known|unknown URL BYTES`: a client with Python's standard library, as its manual shows it.
+"""`with_http_client.py known|unknown once|anyway URL BYTES`: a client with Python's standard library.
 
-Prints the status and how long the answer was.
+With `once` as its manual shows it, with `anyway` it looks for an answer also when it could not send everything. Prints
+the status and how long the answer was.
 """
 
+import contextlib
 import http.client
 import sys
 import tempfile
@@ -10,14 +12,16 @@ from urllib.parse import urlsplit
 
 
 def main():
-    length, url, size = sys.argv[1], urlsplit(sys.argv[2]), int(sys.argv[3])
+    length, patience, url, size = sys.argv[1], sys.argv[2], urlsplit(sys.argv[3]), int(sys.argv[4])
+    tolerated = contextlib.suppress(BrokenPipeError) if patience == "anyway" else contextlib.nullcontext()
     connection = http.client.HTTPConnection(url.netloc, timeout=60)
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
-        if length == "known":
-            connection.request("PUT", url.path, file, {"Content-Length": str(size)})
-        else:
-            connection.request("PUT", url.path, file, encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
+        with tolerated:
+            if length == "known":
+                connection.request("PUT", url.path, file, {"Content-Length": str(size)})
+            else:
+                connection.request("PUT", url.path, file, {"Transfer-Encoding": "chunked"}, encode_chunked=True)
         answer = connection.getresponse()
         return f"{answer.status} {len(answer.read())}"
 

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +30,8 @@ func upload(length, url, size string) (string, error) {
 		return "", err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	// The server's certificate was made for one run. With TLS the two agree on HTTP/2.
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	switch length {
 	case "known":
 		request.ContentLength = bytes

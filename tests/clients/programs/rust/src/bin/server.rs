@@ -4,8 +4,8 @@
 //! [--tls DIRECTORY] [--listen ADDRESS]`
 //!
 //! With `--tls` the directory holds `certificate.pem` and `key.pem`. Prints `listening on URL`, then a line for each
-//! event: `request PEER VERSION LABEL`, `told LABEL OUTCOME`, `closed PEER BYTES READ`: what has arrived, and how much of
-//! it the server has read.
+//! event: `request PEER VERSION LABEL`, `told LABEL OUTCOME`, `closed PEER BYTES HEAD`: what has arrived, and how much of
+//! it was the first request's head.
 
 use std::{
     io,
@@ -116,6 +116,7 @@ fn uploads(settings: &Settings) -> Option<Router> {
     Some(match settings.refuser.as_str() {
         "guard" => {
             let disk = FakeResource::new(1 << 40, settings.free);
+            tokio::spawn(measure_often(disk.clone()));
             let guard = StorageGuardLayer::builder()
                 .resource(disk.resource())
                 .linger(settings.linger);
@@ -125,6 +126,15 @@ fn uploads(settings: &Settings) -> Option<Router> {
         "early" => store.layer(middleware::from_fn(refuse)),
         _ => return None,
     })
+}
+
+/// What a refused upload has brought is forgotten again.
+async fn measure_often(disk: FakeResource) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        ticks.tick().await;
+        disk.sample();
+    }
 }
 
 async fn store(_: Bytes) -> StatusCode {
@@ -178,7 +188,8 @@ impl Accepting {
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = Listener::accept(&mut listener).await;
-                let stream = Counted { stream, peer, read: 0 };
+                let head = Head::Reading(Vec::new());
+                let stream = Counted { stream, peer, head };
                 let (sender, tls) = (sender.clone(), tls.clone());
                 tokio::spawn(async move {
                     let stream: Box<dyn Stream> = match tls {
@@ -223,12 +234,39 @@ fn acceptor(directory: &FilePath) -> TlsAcceptor {
 struct Counted {
     stream: TcpStream,
     peer: SocketAddr,
-    read: usize,
+    head: Head,
+}
+
+/// The first request's head, on HTTP/1.1 without TLS.
+enum Head {
+    Reading(Vec<u8>),
+    Read(usize),
+}
+
+impl Head {
+    fn read(&mut self, bytes: &[u8]) {
+        const END: &[u8] = b"\r\n\r\n";
+        let Self::Reading(head) = self else { return };
+        head.extend_from_slice(&bytes[..bytes.len().min(1 << 16)]);
+        if let Some(position) = head.windows(END.len()).position(|window| window == END) {
+            *self = Self::Read(position + END.len());
+        } else if head.len() > 1 << 16 {
+            *self = Self::Read(0);
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Reading(_) => 0,
+            Self::Read(length) => *length,
+        }
+    }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        println!("closed {} {} {}", self.peer, bytes_received(&self.stream), self.read);
+        let received = bytes_received(&self.stream);
+        println!("closed {} {received} {}", self.peer, self.head.length());
     }
 }
 
@@ -256,7 +294,7 @@ impl AsyncRead for Counted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.read += buffer.filled().len() - before;
+        self.head.read(&buffer.filled()[before..]);
         result
     }
 }
