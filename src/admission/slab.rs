@@ -84,10 +84,16 @@ impl<T: Default> Slab<T> {
 
     #[cold]
     fn make(&self) -> Option<u32> {
-        let index = self
-            .made
-            .fetch_update(AcqRel, Acquire, |made| (made < CAPACITY).then_some(made + 1))
-            .ok()?;
+        let mut index = self.made.load(Acquire);
+        loop {
+            if index >= CAPACITY {
+                return None;
+            }
+            match self.made.compare_exchange_weak(index, index + 1, AcqRel, Acquire) {
+                Ok(_) => break,
+                Err(now) => index = now,
+            }
+        }
         // Made by whoever comes first, before the index is given to anybody.
         self.entry(index);
         Some(index)
