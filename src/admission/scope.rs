@@ -108,6 +108,9 @@ impl Scope {
     #[inline]
     pub(super) fn extend(&self, more: u64, priority: Priority) -> Result<u64, Reason> {
         let core = self.core();
+        if core.is_exhausted() {
+            return Err(Reason::Space);
+        }
         if core.bytes.try_reserve_with(more, self.allowance(priority)) {
             return Ok(more);
         }

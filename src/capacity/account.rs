@@ -96,15 +96,6 @@ impl Account {
         self.closed.0.fetch_add(amount, AcqRel).saturating_add(amount)
     }
 
-    /// The storage itself said that it is full: admits nothing until the next reading.
-    pub(crate) fn exhaust(&self) {
-        let headroom = self.headroom();
-        // A hold that is closed at once, so that the next sample gives it back without further bookkeeping.
-        if headroom > 0 && self.try_reserve(headroom as u64) {
-            self.close(headroom as u64);
-        }
-    }
-
     pub(super) fn take_closed(&self) -> u64 {
         self.closed.0.swap(0, AcqRel)
     }

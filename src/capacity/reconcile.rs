@@ -149,16 +149,4 @@ mod tests {
         );
         assert!(account.headroom() < 1 << 40);
     }
-
-    #[test]
-    fn an_exhausted_account_recovers_with_the_next_reading() {
-        let account = Account::new(0);
-        let mut reconciler = Reconciler::open(&account, 1000);
-        assert!(account.try_reserve(400));
-        account.exhaust();
-        assert_eq!(account.headroom(), 0);
-        reconciler.before_measuring(&account, SECOND, Duration::ZERO);
-        reconciler.after_measuring(&account, 800, Some(SECOND));
-        assert_eq!(account.headroom(), 400, "800 less the open hold of 400");
-    }
 }

@@ -5,7 +5,10 @@ use std::io;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
-use tower_storage_guard::{Guarded, Reason, StorageFailure, test_util::ScriptedBody};
+use tower_storage_guard::{
+    Event, Guarded, Reading, Reason, StorageFailure,
+    test_util::{FakeResource, ScriptedBody},
+};
 
 use crate::support::*;
 
@@ -99,6 +102,37 @@ async fn nobody_of_the_same_size_is_let_in_after_a_failure() {
         assert!(disk.report().headroom <= 0);
     }
     assert_eq!(disk.sample().headroom, 1000);
+}
+
+/// Whatever the size of the account, and without a word about writes that do not show.
+#[tokio::test]
+async fn a_failure_empties_an_account_without_end() {
+    let unseen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let sink = unseen.clone();
+    let disk = FakeResource::with(Reading::unbounded(u64::MAX), |builder| {
+        builder.observer(move |event: &Event<'_>| {
+            if let Event::WritesUnseen { .. } = event {
+                sink.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        })
+    });
+    let layer = guarding(disk.resource()).build().unwrap();
+    let response = layer
+        .layer(service_fn(marks))
+        .oneshot(put(chunks(&[10])))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 507);
+    let service = layer.layer(service_fn(reads_all));
+    assert_eq!(status(&service, chunks(&[1])).await, 507);
+    disk.probe().fail("no answer");
+    disk.sample();
+    assert_eq!(status(&service, chunks(&[1])).await, 507, "that was no reading");
+    disk.probe().set(Reading::unbounded(u64::MAX));
+    disk.sample();
+    assert_eq!(status(&service, chunks(&[1])).await, 200);
+    disk.sample();
+    assert!(!unseen.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 /// The answer comes in the format that the request preferred, though its head is gone by then.

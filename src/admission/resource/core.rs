@@ -2,7 +2,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
-            AtomicU8, AtomicU64,
+            AtomicBool, AtomicU8, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -41,6 +41,8 @@ pub(in crate::admission) struct Core {
     /// The part of the floor that essential requests may use.
     allowance: AtomicU64,
     unseen: AtomicU64,
+    /// The storage said that it is full, and no reading has begun since.
+    exhausted: AtomicBool,
     pub(super) health: Mutex<Health>,
     pub(super) settings: Settings,
     pub(super) signal: Arc<Signal>,
@@ -104,6 +106,7 @@ impl Core {
             ceiling: AtomicU64::new(0),
             allowance: AtomicU64::new(0),
             unseen: AtomicU64::new(0),
+            exhausted: AtomicBool::new(false),
             health: Mutex::new(Health {
                 reading: *first,
                 read_at: clock.now().saturating_sub(first.age),
@@ -148,10 +151,28 @@ impl Core {
         }
     }
 
-    /// The storage itself said that it is full.
+    /// The storage itself said that it is full: admits nothing until a reading that begins after this.
     pub(in crate::admission) fn exhaust(&self) {
-        self.bytes.exhaust();
+        let health = lock(&self.health);
+        self.exhausted.store(true, Relaxed);
+        self.set_gate(&health, self.clock.now());
+        drop(health);
         self.kick();
+    }
+
+    #[inline]
+    pub(in crate::admission) fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Relaxed)
+    }
+
+    /// A measurement begins: what the storage said before is outdated by its reading. Tells whether it said so.
+    pub(super) fn forget_exhaustion(&self) -> bool {
+        self.exhausted.swap(false, Relaxed)
+    }
+
+    /// The measurement failed, so it outdates nothing.
+    pub(super) fn recall_exhaustion(&self) {
+        self.exhausted.store(true, Relaxed);
     }
 
     pub(super) fn limits(&self, reading: &Reading) -> (i64, i64) {
@@ -238,7 +259,7 @@ impl Core {
             Some(Fallback::Open) => gate::UNKNOWN_OPEN,
             Some(Fallback::Closed) => gate::UNKNOWN_CLOSED,
             None if !health.reading.writable => gate::READ_ONLY,
-            None if health.state() == State::Full => gate::FULL,
+            None if health.state() == State::Full || self.is_exhausted() => gate::FULL,
             None => match inodes {
                 Some(available) if available <= self.settings.inode_floor => gate::NO_INODES,
                 Some(available) if available < PLENTY_OF_INODES => gate::COUNT_INODES,
@@ -258,7 +279,7 @@ impl Core {
             total: health.reading.total,
             available: health.reading.available,
             floor: self.settings.floor.of(health.reading.total),
-            headroom,
+            headroom: if self.is_exhausted() { headroom.min(0) } else { headroom },
             held: taken.saturating_sub(unseen),
             unseen,
             inodes_available: health.reading.inodes.map(|inodes| inodes.available),

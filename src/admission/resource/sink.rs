@@ -15,6 +15,8 @@ pub(in crate::admission) struct ResourceSink {
     visibility: Visibility,
     began: Duration,
     lag: Duration,
+    /// The storage had said that it is full when the measurement began.
+    was_exhausted: bool,
     /// Samples in a row between which nothing happened.
     quiet: u32,
 }
@@ -26,6 +28,7 @@ const HURRY: u32 = 5;
 
 impl Sink for ResourceSink {
     fn before(&mut self) {
+        self.was_exhausted = self.core.forget_exhaustion();
         self.began = self.core.clock.now();
         self.bytes.before_measuring(&self.core.bytes, self.began, self.lag);
         self.inodes.before_measuring(&self.core.inodes, self.began, self.lag);
@@ -35,6 +38,9 @@ impl Sink for ResourceSink {
         let reading = match outcome {
             Ok(reading) => reading,
             Err(error) => {
+                if self.was_exhausted {
+                    self.core.recall_exhaustion();
+                }
                 self.core.take_in_failure(&error);
                 return self.core.settings.interval;
             }
@@ -69,6 +75,7 @@ impl ResourceSink {
             visibility: Visibility::default(),
             began,
             lag: first.lag,
+            was_exhausted: false,
             quiet: 0,
             core,
         };

@@ -64,7 +64,10 @@ async fn main() -> ExitCode {
     let listener = TcpListener::bind((settings.listen, 0)).await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let tls = settings.tls.as_deref().map(acceptor);
-    println!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
+    println!(
+        "listening on {}://{address}",
+        if tls.is_some() { "https" } else { "http" }
+    );
     let accepting = Accepting::start(listener, tls);
     axum::serve(accepting, router.into_make_service_with_connect_info::<Peer>())
         .await
@@ -188,8 +191,12 @@ impl Accepting {
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = Listener::accept(&mut listener).await;
-                let head = Head::Reading(Vec::new());
-                let stream = Counted { stream, peer, head };
+                let stream = Counted {
+                    stream,
+                    peer,
+                    head: Head::Reading(Vec::new()),
+                    received: None,
+                };
                 let (sender, tls) = (sender.clone(), tls.clone());
                 tokio::spawn(async move {
                     let stream: Box<dyn Stream> = match tls {
@@ -235,6 +242,8 @@ struct Counted {
     stream: TcpStream,
     peer: SocketAddr,
     head: Head,
+    /// What had arrived when the server closed its side.
+    received: Option<u64>,
 }
 
 /// The first request's head, on HTTP/1.1 without TLS.
@@ -265,15 +274,17 @@ impl Head {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let received = bytes_received(&self.stream);
+        let received = self.received.unwrap_or_else(|| bytes_received(&self.stream));
         println!("closed {} {received} {}", self.peer, self.head.length());
     }
 }
 
 /// What the kernel has received and acknowledged, whether anybody read it or not.
 fn bytes_received(stream: &TcpStream) -> u64 {
-    // `tcpi_bytes_received` of Linux's `struct tcp_info`, which the crate `libc` does not know on all systems.
-    const OFFSET: usize = 128;
+    // Of Linux's `struct tcp_info`, which the crate `libc` does not know whole on all systems.
+    const BYTES_RECEIVED: usize = 128;
+    const STATE: usize = 0;
+    const CLOSE_WAIT: u8 = 8;
     let mut info = [0_u8; 256];
     let mut length = info.len() as libc::socklen_t;
     // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes.
@@ -286,12 +297,20 @@ fn bytes_received(stream: &TcpStream) -> u64 {
             &mut length,
         )
     } != 0;
-    assert!(!failed && length as usize >= OFFSET + 8, "needs Linux 4.1");
-    u64::from_ne_bytes(info[OFFSET..OFFSET + 8].try_into().expect("eight bytes"))
+    assert!(!failed && length as usize >= BYTES_RECEIVED + 8, "needs Linux 4.1");
+    let bytes = info[BYTES_RECEIVED..BYTES_RECEIVED + 8]
+        .try_into()
+        .expect("eight bytes");
+    // The end of the client's side counts as a byte.
+    u64::from_ne_bytes(bytes) - u64::from(info[STATE] == CLOSE_WAIT)
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.head.read(&buffer.filled()[before..]);
@@ -309,6 +328,9 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.received.is_none() {
+            self.received = Some(bytes_received(&self.stream));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
