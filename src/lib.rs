@@ -81,12 +81,11 @@ mod respond;
 pub mod test_util;
 
 pub use admission::{
-    BuildError, BuildErrorKind, Event, FailurePolicy, Fallback, Observer, Resource, ResourceBuilder, ResourceReport,
-    StorageFailure,
+    BuildError, BuildErrorKind, FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure,
 };
 pub use capacity::{
-    Charge, Floor, Inodes, ParseSizeError, Reading, Reason, Refusal, SizeModel, State, WriteBuffer, format_size,
-    parse_size,
+    Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal, SizeModel, State, WriteBuffer,
+    format_size, parse_size,
 };
 pub use guard::{
     BodyError, BodyErrorKind, Guarded, Linger, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,

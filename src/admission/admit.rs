@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use super::{Event, Hold, Limits, Observer, Scope, hold::Pool, notify};
-use crate::capacity::{Demand, Priority, Reason, Refusal};
+use super::{Hold, Limits, Scope, hold::Pool};
+use crate::capacity::{Demand, Event, Observer, Priority, Reason, Refusal, notify};
 
 /// Decides about demands, with the scopes and limits of one layer.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 mod admit;
 mod build_error;
-mod event;
 mod hold;
 mod limits;
 mod policy;
@@ -14,8 +13,6 @@ mod storage_failure;
 
 pub(crate) use admit::{Admission, Verdict};
 pub use build_error::{BuildError, BuildErrorKind};
-pub(crate) use event::notify;
-pub use event::{Event, Observer};
 pub(crate) use hold::{BodyHold, Hold, ResponseHold};
 pub(crate) use limits::Limits;
 pub use policy::{FailurePolicy, Fallback};

@@ -6,6 +6,7 @@
 mod account;
 mod charge;
 mod demand;
+mod event;
 mod floor;
 mod reading;
 mod reconcile;
@@ -22,6 +23,8 @@ pub(crate) use account::Account;
 pub(crate) use charge::Tariff;
 pub use charge::{Charge, SizeModel};
 pub(crate) use demand::{Demand, Priority};
+pub(crate) use event::notify;
+pub use event::{Event, Observer};
 pub use floor::Floor;
 pub use reading::{Inodes, Reading};
 pub(crate) use reconcile::Reconciler;

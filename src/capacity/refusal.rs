@@ -110,6 +110,10 @@ pub enum Reason {
     ReadOnly,
     /// A quota of the user, group or project is used up.
     Quota,
+    /// Larger than a tenant's whole quota. Permanent.
+    ExceedsQuota,
+    /// It is not known on whose account it is.
+    UnknownTenant,
     /// It is unknown how much room there is: the probe fails or its figures are too old.
     Unmeasured,
     /// The length must be told beforehand and was not.
@@ -118,13 +122,15 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in a fixed order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::TooLarge,
         Self::ExceedsCapacity,
         Self::Space,
         Self::Inodes,
         Self::ReadOnly,
         Self::Quota,
+        Self::ExceedsQuota,
+        Self::UnknownTenant,
         Self::Unmeasured,
         Self::LengthRequired,
     ];
@@ -132,7 +138,7 @@ impl Reason {
     /// Whether waiting cannot help.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
-        matches!(self, Self::TooLarge | Self::ExceedsCapacity)
+        matches!(self, Self::TooLarge | Self::ExceedsCapacity | Self::ExceedsQuota)
     }
 
     /// A short sentence without figures, fit for a client.
@@ -145,6 +151,8 @@ impl Reason {
             Self::Inodes => "there is no room for another file now",
             Self::ReadOnly => "the storage cannot be written to now",
             Self::Quota => "the storage quota is used up",
+            Self::ExceedsQuota => "the content is larger than the storage quota",
+            Self::UnknownTenant => "it is not known on whose account the content would be stored",
             Self::Unmeasured => "it is not known now whether the content would fit",
             Self::LengthRequired => "the length of the content must be told beforehand",
         }
@@ -160,6 +168,8 @@ impl Reason {
             Self::Inodes => "inodes",
             Self::ReadOnly => "read_only",
             Self::Quota => "quota",
+            Self::ExceedsQuota => "exceeds_quota",
+            Self::UnknownTenant => "unknown_tenant",
             Self::Unmeasured => "unmeasured",
             Self::LengthRequired => "length_required",
         }

@@ -18,7 +18,7 @@ pub enum TemporaryStatus {
 
 impl Refusal {
     /// The status that fits: 413 for what could never fit, 507 for what does not fit now, 503 where nobody knows, 411
-    /// without a length.
+    /// without a length, 403 without a tenant.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status_with(TemporaryStatus::default())
@@ -26,12 +26,13 @@ impl Refusal {
 
     pub(super) fn status_with(&self, temporary: TemporaryStatus) -> StatusCode {
         match self.reason() {
-            Reason::TooLarge | Reason::ExceedsCapacity => StatusCode::PAYLOAD_TOO_LARGE,
+            Reason::TooLarge | Reason::ExceedsCapacity | Reason::ExceedsQuota => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::Space | Reason::Inodes | Reason::ReadOnly | Reason::Quota => match temporary {
                 TemporaryStatus::InsufficientStorage => StatusCode::INSUFFICIENT_STORAGE,
                 TemporaryStatus::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
                 TemporaryStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             },
+            Reason::UnknownTenant => StatusCode::FORBIDDEN,
             Reason::Unmeasured => StatusCode::SERVICE_UNAVAILABLE,
             Reason::LengthRequired => StatusCode::LENGTH_REQUIRED,
         }

@@ -7,7 +7,7 @@ use std::{
 
 use tower::{Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Event, FailurePolicy, Fallback, Floor, Reading, Reason, Resource,
+    Event, FailurePolicy, Fallback, Floor, ProbeError, Reading, Reason, Resource,
     test_util::{FakeProbe, FakeResource},
 };
 
@@ -23,7 +23,9 @@ fn resource(policy: FailurePolicy, events: &Arc<Mutex<Vec<String>>>) -> FakeReso
             .max_age(10 * SECOND)
             .observer(move |event: &Event<'_>| {
                 let word = match event {
-                    Event::ProbeFailed { error, .. } => format!("failed: {:?}", error.kind()),
+                    Event::ProbeFailed { error, .. } => {
+                        format!("failed: {:?}", error.downcast_ref::<ProbeError>().map(ProbeError::kind))
+                    }
                     Event::ProbeSilent { .. } => "silent".to_owned(),
                     Event::ProbeRecovered { .. } => "recovered".to_owned(),
                     other => format!("{other:?}"),
@@ -54,7 +56,11 @@ async fn closed_refuses_with_503_and_open_lets_through() {
         disk.probe().set_available(500);
         disk.sample();
         assert!(status(&service, zeros(400)).await.is_success());
-        assert_eq!(*events.lock().unwrap(), ["failed: Custom", "recovered"], "told once");
+        assert_eq!(
+            *events.lock().unwrap(),
+            ["failed: Some(Custom)", "recovered"],
+            "told once"
+        );
     }
 }
 
@@ -129,7 +135,7 @@ async fn a_probe_that_panics_is_reported_and_not_fatal() {
     assert!(disk.sample().error.unwrap().contains("out of luck"));
     disk.probe().set_available(700);
     assert_eq!(disk.sample().headroom, 700);
-    assert_eq!(*events.lock().unwrap(), ["failed: Panicked", "recovered"]);
+    assert_eq!(*events.lock().unwrap(), ["failed: Some(Panicked)", "recovered"]);
 }
 
 /// With the real sampler thread and the real watchdog: a probe that hangs stops no request, and its policy takes effect.

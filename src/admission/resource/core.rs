@@ -11,8 +11,8 @@ use std::{
 
 use super::ResourceReport;
 use crate::{
-    admission::{Event, FailurePolicy, Fallback, Observer, notify},
-    capacity::{Account, Bands, Floor, Reading, Reason, State, StateMachine},
+    admission::{FailurePolicy, Fallback},
+    capacity::{Account, Bands, Event, Floor, Observer, Reading, Reason, State, StateMachine, notify},
     probe::{Clock, ProbeError, Signal, Watched},
 };
 

@@ -2,8 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::core::{Core, lock};
 use crate::{
-    admission::Event,
-    capacity::{Reading, Reconciler, State, Visibility},
+    capacity::{Event, Reading, Reconciler, State, Visibility},
     probe::{ProbeError, Sink},
 };
 

@@ -43,6 +43,7 @@ fn error(refusal: &Refusal) -> String {
 fn code(reason: Reason) -> (&'static str, StatusCode) {
     match reason {
         Reason::Unmeasured => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+        Reason::UnknownTenant => ("permission_denied", StatusCode::FORBIDDEN),
         Reason::LengthRequired => ("failed_precondition", StatusCode::BAD_REQUEST),
         _ => ("resource_exhausted", StatusCode::TOO_MANY_REQUESTS),
     }

@@ -40,11 +40,13 @@ pub(super) fn insert_status(response: &mut Response<Bytes>, refusal: &Refusal, c
     headers.insert(PUSHBACK, pushback);
 }
 
-/// `RESOURCE_EXHAUSTED`, `UNAVAILABLE` where nobody knows, `FAILED_PRECONDITION` without a length.
+/// `RESOURCE_EXHAUSTED`, `UNAVAILABLE` where nobody knows, `FAILED_PRECONDITION` without a length,
+/// `PERMISSION_DENIED` without a tenant.
 fn code(reason: Reason) -> &'static str {
     match reason {
         Reason::Unmeasured => "14",
         Reason::LengthRequired => "9",
+        Reason::UnknownTenant => "7",
         _ => "8",
     }
 }

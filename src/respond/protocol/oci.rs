@@ -14,8 +14,10 @@ pub(super) struct Oci;
 impl Renderer for Oci {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
         let code = match refusal.reason() {
-            Reason::TooLarge | Reason::ExceedsCapacity | Reason::LengthRequired => "SIZE_INVALID",
-            Reason::Quota => "DENIED",
+            Reason::TooLarge | Reason::ExceedsCapacity | Reason::ExceedsQuota | Reason::LengthRequired => {
+                "SIZE_INVALID"
+            }
+            Reason::Quota | Reason::UnknownTenant => "DENIED",
             _ => "TOOMANYREQUESTS",
         };
         let reason = refusal.reason();

@@ -50,6 +50,7 @@ fn code(reason: Reason) -> u8 {
     match reason {
         Reason::Unmeasured => 14,
         Reason::LengthRequired => 9,
+        Reason::UnknownTenant => 7,
         _ => 8,
     }
 }

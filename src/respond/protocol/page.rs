@@ -28,9 +28,12 @@ impl Renderer for Page {
 
 fn advice(reason: Reason) -> &'static str {
     match reason {
-        Reason::TooLarge | Reason::ExceedsCapacity => "Waiting will not help. Try something smaller.",
+        Reason::TooLarge | Reason::ExceedsCapacity | Reason::ExceedsQuota => {
+            "Waiting will not help. Try something smaller."
+        }
         Reason::Space | Reason::Inodes | Reason::Quota => "Delete what is no longer needed, or try again later.",
         Reason::ReadOnly | Reason::Unmeasured => "Please try again later.",
+        Reason::UnknownTenant => "Sign in, or ask whoever runs this service.",
         Reason::LengthRequired => "The program that sent this must say how much it is going to send.",
     }
 }

@@ -15,8 +15,11 @@ impl Renderer for S3 {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
         let (code, status) = match (refusal.reason(), context.status()) {
             // S3 spells 413 as 400.
-            (Reason::TooLarge | Reason::ExceedsCapacity, _) => ("EntityTooLarge", StatusCode::BAD_REQUEST),
+            (Reason::TooLarge | Reason::ExceedsCapacity | Reason::ExceedsQuota, _) => {
+                ("EntityTooLarge", StatusCode::BAD_REQUEST)
+            }
             (Reason::LengthRequired, status) => ("MissingContentLength", status),
+            (Reason::UnknownTenant, status) => ("AccessDenied", status),
             (Reason::Quota, status) => ("QuotaExceeded", status),
             (_, status @ StatusCode::TOO_MANY_REQUESTS) => ("SlowDown", status),
             (_, status @ StatusCode::SERVICE_UNAVAILABLE) => ("ServiceUnavailable", status),

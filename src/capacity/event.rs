@@ -1,13 +1,11 @@
 use std::{
+    error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
-use crate::{
-    capacity::{Refusal, State},
-    probe::ProbeError,
-};
+use super::{Refusal, State};
 
 /// Something that an operator may want to know.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +30,8 @@ pub enum Event<'a> {
     ProbeFailed {
         /// The resource's name.
         resource: &'a str,
-        /// Why.
-        error: &'a ProbeError,
+        /// Why: a [`ProbeError`](crate::ProbeError).
+        error: &'a (dyn Error + Send + Sync + 'static),
     },
     /// No reading came for longer than the age limit.
     #[non_exhaustive]
