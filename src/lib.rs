@@ -77,15 +77,14 @@ mod capacity;
 mod guard;
 mod probe;
 mod respond;
+mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{
-    BuildError, BuildErrorKind, FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure,
-};
+pub use admission::{FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure};
 pub use capacity::{
-    Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal, SizeModel, State, WriteBuffer,
-    format_size, parse_size,
+    BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
+    SizeModel, State, WriteBuffer, format_size, parse_size,
 };
 pub use guard::{
     BodyError, BodyErrorKind, Guarded, Linger, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
@@ -114,5 +113,9 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/integration.md")]
 struct Integration;
+
+pub use tenant::{
+    LeaseStore, Limit, NodeRecord, Record, Seed, StoreError, StoreErrorKind, SyncReply, SyncRequest, Synced,
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

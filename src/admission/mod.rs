@@ -1,7 +1,6 @@
 //! The decision: resources, what is held of them, and what happens when nobody knows.
 
 mod admit;
-mod build_error;
 mod hold;
 mod limits;
 mod policy;
@@ -12,7 +11,6 @@ mod slab;
 mod storage_failure;
 
 pub(crate) use admit::{Admission, Verdict};
-pub use build_error::{BuildError, BuildErrorKind};
 pub(crate) use hold::{BodyHold, Hold, ResponseHold};
 pub(crate) use limits::Limits;
 pub use policy::{FailurePolicy, Fallback};

@@ -1,11 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    BuildError, FailurePolicy, Resource,
+    FailurePolicy, Resource,
     resource::{Core, ResourceSink, Sampling, Settings, watched},
 };
 use crate::{
-    capacity::{Bands, Floor, Observer},
+    capacity::{Bands, BuildError, Floor, Observer},
     probe::{CapacityProbe, Clock, Sampler, Signal, SystemClock, watch},
 };
 

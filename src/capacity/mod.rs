@@ -4,6 +4,7 @@
 //! of the caller's choice.
 
 mod account;
+mod build_error;
 mod charge;
 mod demand;
 mod event;
@@ -20,6 +21,7 @@ mod write_buffer;
 mod simulation;
 
 pub(crate) use account::Account;
+pub use build_error::{BuildError, BuildErrorKind};
 pub(crate) use charge::Tariff;
 pub use charge::{Charge, SizeModel};
 pub(crate) use demand::{Demand, Priority};

@@ -8,8 +8,8 @@ use super::{
     linger::Lingering,
 };
 use crate::{
-    admission::{Admission, BuildError, Limits, MAX_SCOPES, Resource, Scope},
-    capacity::{Charge, Observer, SizeModel, WriteBuffer},
+    admission::{Admission, Limits, MAX_SCOPES, Resource, Scope},
+    capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
     respond::{Answers, Classifier, DefaultClassifier, LengthHints, Protocol, Renderer, RetryAfter, TemporaryStatus},
 };
 

@@ -5,8 +5,8 @@ use tower::Layer;
 
 use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
-    admission::{Admission, BuildError, Resource},
-    capacity::Priority,
+    admission::{Admission, Resource},
+    capacity::{BuildError, Priority},
     respond::{Answers, Classifier, LengthHints},
 };
 

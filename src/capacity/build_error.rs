@@ -1,15 +1,15 @@
 use std::{error::Error, fmt};
 
-use crate::ProbeError;
+use crate::BoxError;
 
-/// Why a resource or a layer could not be built: the setting, its value, and what to do.
+/// Why a resource, a ledger or a layer could not be built: the setting, its value, and what to do.
 #[derive(Debug)]
 pub struct BuildError {
     kind: BuildErrorKind,
     setting: &'static str,
     value: String,
     remedy: &'static str,
-    source: Option<ProbeError>,
+    source: Option<BoxError>,
 }
 
 /// The kinds of failure to build.
@@ -20,6 +20,8 @@ pub enum BuildErrorKind {
     InvalidSetting,
     /// The first measurement failed; the source tells why.
     FirstMeasurement,
+    /// The store of a ledger could not be opened or will not do; the source tells why.
+    Store,
 }
 
 impl BuildError {
@@ -33,13 +35,23 @@ impl BuildError {
         }
     }
 
-    pub(crate) fn first_measurement(resource: &str, source: ProbeError) -> Self {
+    pub(crate) fn first_measurement(resource: &str, source: impl Into<BoxError>) -> Self {
         Self {
             kind: BuildErrorKind::FirstMeasurement,
             setting: "resource",
             value: resource.to_owned(),
             remedy: "check that what it measures exists and answers",
-            source: Some(source),
+            source: Some(source.into()),
+        }
+    }
+
+    pub(crate) fn store(value: impl Into<String>, remedy: &'static str, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind: BuildErrorKind::Store,
+            setting: "store",
+            value: value.into(),
+            remedy,
+            source: Some(source.into()),
         }
     }
 
@@ -81,6 +93,6 @@ impl fmt::Display for BuildError {
 
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_deref().map(|source| source as _)
     }
 }
