@@ -74,6 +74,7 @@
 
 mod admission;
 mod capacity;
+mod clock;
 mod guard;
 mod probe;
 mod respond;
@@ -115,7 +116,9 @@ struct Readme;
 struct Integration;
 
 pub use tenant::{
-    LeaseStore, Limit, NodeRecord, Record, Seed, StoreError, StoreErrorKind, SyncReply, SyncRequest, Synced,
+    Denied, DeniedKind, Grant, LeaseStore, Leasing, Ledger, LedgerBuilder, LedgerReport, Limit, MeasureUsage,
+    MissingRecord, NodeRecord, Record, Reserving, Scan, Scanning, Seed, StoreError, StoreErrorKind, StoreReport,
+    SyncReply, SyncRequest, Synced, Unreachable, Usage,
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

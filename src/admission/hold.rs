@@ -11,8 +11,8 @@ use std::{
     thread,
 };
 
-use super::{MAX_SCOPES, StorageFailure, admit::Rules, slab::Slab};
-use crate::capacity::{Charge, Priority, Progress, Reason, Refusal, RefusalParts};
+use super::{MAX_SCOPES, StorageFailure, admit::Rules};
+use crate::capacity::{Charge, Priority, Progress, Reason, Refusal, RefusalParts, Slab};
 
 /// What an admitted request holds of all its scopes. It ends when both its halves are gone: the request body's, since a
 /// gRPC stream answers before it has read, and the response future's, since a handler writes after the last frame.

@@ -7,7 +7,6 @@ mod policy;
 mod resource;
 mod resource_builder;
 mod scope;
-mod slab;
 mod storage_failure;
 
 pub(crate) use admit::{Admission, Verdict};

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     capacity::{Bands, BuildError, Floor, Observer},
-    probe::{CapacityProbe, Clock, Sampler, Signal, SystemClock, watch},
+    clock::{Clock, SystemClock},
+    probe::{CapacityProbe, Sampler, Signal, watch},
 };
 
 /// Settings of a [`Resource`]; made by [`Resource::builder`] or [`Resource::disk`].
@@ -16,7 +17,7 @@ pub struct ResourceBuilder {
     probe: Box<dyn CapacityProbe>,
     settings: Settings,
     #[cfg(any(test, feature = "test-util"))]
-    manual: Option<crate::probe::ManualClock>,
+    manual: Option<crate::clock::ManualClock>,
 }
 
 impl ResourceBuilder {
@@ -113,7 +114,7 @@ impl ResourceBuilder {
     /// Measures only when [`Resource::sample_now`] is called, and takes the time from this clock. No thread is started
     /// and no watchdog looks at the age.
     #[cfg(any(test, feature = "test-util"))]
-    pub fn manual(mut self, clock: crate::probe::ManualClock) -> Self {
+    pub fn manual(mut self, clock: crate::clock::ManualClock) -> Self {
         self.manual = Some(clock);
         self
     }
@@ -199,7 +200,7 @@ fn build_manual(
     name: String,
     mut probe: Box<dyn CapacityProbe>,
     settings: Settings,
-    clock: crate::probe::ManualClock,
+    clock: crate::clock::ManualClock,
 ) -> Result<Resource, BuildError> {
     let first = probe
         .measure()

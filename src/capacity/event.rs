@@ -58,6 +58,47 @@ pub enum Event<'a> {
         /// How much the readings fell in that time.
         seen: u64,
     },
+    /// The engine of a ledger does not answer, and somebody waited for it in vain. Told once.
+    #[non_exhaustive]
+    LedgerUnreachable {
+        /// The ledger's name.
+        ledger: &'a str,
+        /// What it said last.
+        error: &'a str,
+    },
+    /// The engine of a ledger answers again.
+    #[non_exhaustive]
+    LedgerRecovered {
+        /// The ledger's name.
+        ledger: &'a str,
+    },
+    /// The engine has no record any more of a tenant whom this node knows: it has lost data.
+    #[non_exhaustive]
+    RecordLost {
+        /// The ledger's name.
+        ledger: &'a str,
+        /// The tenant.
+        tenant: &'a str,
+    },
+    /// A tenant of whom the engine has no record could not be measured; it is refused until that works.
+    #[non_exhaustive]
+    UsageUnknown {
+        /// The ledger's name.
+        ledger: &'a str,
+        /// The tenant.
+        tenant: &'a str,
+        /// Why.
+        error: &'a (dyn Error + Send + Sync + 'static),
+    },
+    /// Another process goes by the name of this node. This one leases nothing more, and refuses with 503 what it has no
+    /// lease for.
+    #[non_exhaustive]
+    NodeSuperseded {
+        /// The ledger's name.
+        ledger: &'a str,
+        /// The node's name.
+        node: &'a str,
+    },
     /// A request was refused, or in report-only mode would have been.
     #[non_exhaustive]
     Refused {

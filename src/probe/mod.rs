@@ -3,15 +3,12 @@
 mod ballast;
 #[cfg(feature = "memory")]
 pub(crate) mod cgroup;
-mod clock;
 mod disk;
 mod error;
 #[cfg(feature = "memory")]
 pub(crate) mod files;
 #[cfg(all(fuzzing, feature = "memory"))]
 pub mod fuzz;
-#[cfg(any(test, feature = "test-util"))]
-mod manual_clock;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
 #[cfg(feature = "memory")]
@@ -21,11 +18,8 @@ mod sampler;
 mod watchdog;
 
 pub use ballast::{Ballast, BallastError, BallastErrorKind};
-pub(crate) use clock::{Clock, SystemClock};
 pub use disk::DiskProbe;
 pub use error::{ProbeError, ProbeErrorKind};
-#[cfg(any(test, feature = "test-util"))]
-pub use manual_clock::ManualClock;
 #[cfg(feature = "memory")]
 pub use memory::MemoryProbe;
 #[cfg(feature = "memory")]

@@ -1,9 +1,35 @@
 //! Who owns bytes: limits, and the ledgers that keep what each tenant has stored and reserved.
 
+mod accounts;
+mod builder;
+mod core;
+mod denied;
+mod entry;
 mod error;
+mod grant;
 mod lease;
+mod ledger;
 mod limit;
+mod limit_book;
+mod name;
+mod scan;
+mod table;
+mod usage;
 
+use self::accounts::Accounts;
+pub(crate) use self::core::{Attempt, Core};
+pub use builder::LedgerBuilder;
+pub(crate) use builder::is_name;
+pub use denied::{Denied, DeniedKind};
 pub use error::{StoreError, StoreErrorKind};
-pub use lease::{LeaseStore, NodeRecord, Record, Seed, SyncReply, SyncRequest, Synced};
+pub use grant::{Grant, Reserving};
+pub(crate) use lease::Waiter;
+pub use lease::{
+    LeaseStore, Leasing, MeasureUsage, MissingRecord, NodeRecord, Record, Seed, SyncReply, SyncRequest, Synced,
+    Unreachable,
+};
+pub use ledger::{Ledger, LedgerReport, StoreReport};
 pub use limit::Limit;
+pub use scan::{Scan, Scanning};
+pub(crate) use table::Place;
+pub use usage::Usage;

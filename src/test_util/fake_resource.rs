@@ -2,7 +2,7 @@ use super::FakeProbe;
 use crate::{
     admission::{Resource, ResourceBuilder, ResourceReport},
     capacity::{Floor, Reading, State},
-    probe::ManualClock,
+    clock::ManualClock,
 };
 
 /// A resource without a thread: it is measured when [`sample`](Self::sample) says so, by a [`FakeProbe`], on a

@@ -40,7 +40,7 @@
 //! # }
 //! ```
 
-pub use crate::probe::ManualClock;
+pub use crate::clock::ManualClock;
 
 mod fake_probe;
 mod fake_resource;

@@ -16,8 +16,9 @@ use std::{
 use scan::{Finding, ModulePath, Scanner, What, module_of};
 
 /// Each may import those with a smaller number. Equal ones do not know each other.
-const FLOORS: [(&str, u8); 6] = [
+const FLOORS: [(&str, u8); 7] = [
     ("capacity", 1),
+    ("clock", 1),
     ("probe", 2),
     ("tenant", 2),
     ("admission", 3),

@@ -13,7 +13,8 @@ use super::ResourceReport;
 use crate::{
     admission::{FailurePolicy, Fallback},
     capacity::{Account, Bands, Event, Floor, Observer, Reading, Reason, State, StateMachine, notify},
-    probe::{Clock, ProbeError, Signal, Watched},
+    clock::Clock,
+    probe::{ProbeError, Signal, Watched},
 };
 
 /// What a resource was built with.

@@ -1,7 +1,22 @@
 //! Leases: how several nodes share one limit without asking anybody for each request.
 
+mod exchange;
+mod health;
+mod keeper;
+#[expect(clippy::module_inception, reason = "the thing itself, beside what deals with it")]
+mod lease;
+mod leasing;
 mod record;
+mod settings;
 mod store;
+mod threads;
+mod waiter;
 
+pub(super) use keeper::Keeper;
+pub use leasing::Leasing;
 pub use record::{NodeRecord, Record};
+pub(super) use settings::LeaseSettings;
+pub use settings::{MeasureUsage, MissingRecord, Unreachable};
 pub use store::{LeaseStore, Seed, SyncReply, SyncRequest, Synced};
+pub(super) use threads::Threads;
+pub(crate) use waiter::Waiter;

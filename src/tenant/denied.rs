@@ -1,0 +1,75 @@
+use std::{error::Error, fmt};
+
+use crate::capacity::Reason;
+
+/// Why a ledger does not give a tenant the bytes it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    kind: DeniedKind,
+    limit: Option<u64>,
+}
+
+/// The kinds of denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeniedKind {
+    /// The tenant's limit is used up, by what is stored, reserved, or leased by other nodes.
+    Quota,
+    /// It is more than the tenant's whole limit: waiting cannot help.
+    ExceedsQuota,
+    /// It is not known what the tenant has stored: the engine cannot be reached, or there are more tenants than the
+    /// ledger has room for.
+    Unknown,
+    /// The engine would have to be asked, which takes a while. Only of what does not wait.
+    WouldWait,
+}
+
+impl Denied {
+    pub(super) const fn new(kind: DeniedKind) -> Self {
+        Self { kind, limit: None }
+    }
+
+    pub(super) const fn with_limit(kind: DeniedKind, limit: u64) -> Self {
+        let limit = Some(limit);
+        Self { kind, limit }
+    }
+
+    /// What kind of denial it is.
+    #[must_use]
+    pub const fn kind(self) -> DeniedKind {
+        self.kind
+    }
+
+    /// Whether waiting cannot help.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        matches!(self.kind, DeniedKind::ExceedsQuota)
+    }
+
+    /// The tenant's limit in bytes, where it was that.
+    #[must_use]
+    pub const fn limit(self) -> Option<u64> {
+        self.limit
+    }
+
+    pub(crate) const fn reason(self) -> Reason {
+        match self.kind {
+            DeniedKind::Quota => Reason::Quota,
+            DeniedKind::ExceedsQuota => Reason::ExceedsQuota,
+            DeniedKind::Unknown | DeniedKind::WouldWait => Reason::Unmeasured,
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            DeniedKind::Quota => "the tenant's limit is used up",
+            DeniedKind::ExceedsQuota => "it is more than the tenant's whole limit",
+            DeniedKind::Unknown => "it is not known what the tenant has stored",
+            DeniedKind::WouldWait => "the ledger's engine would have to be asked",
+        })
+    }
+}
+
+impl Error for Denied {}

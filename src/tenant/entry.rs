@@ -1,0 +1,143 @@
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+
+/// One tenant's account: what is charged to it, and up to where it may be.
+///
+/// Without leases `charged = used + reserved`, and the bound is the tenant's limit. With leases `charged` is what is
+/// left of the lease, counted from [`LEASED`] downwards, and the bound never changes: so one number holds all that
+/// decides, and a compare-and-swap on it cannot succeed by a bound that was lowered meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    charged: AtomicU64,
+    bound: AtomicU64,
+    /// Without leases what the tenant has stored. With leases all that was stored since the entry was made; deletes are
+    /// counted apart.
+    used: AtomicU64,
+    /// Requests under way, a lease, and whoever else has it in hand. An entry goes only when there are none.
+    references: AtomicU32,
+}
+
+/// A bound that stands for the ledger's default, which so can change without a look at every tenant.
+pub(super) const DEFAULT: u64 = u64::MAX - 1;
+
+/// The bound of an entry with leases. Charges beyond it are debts: bytes that were let through although no lease covered
+/// them.
+pub(super) const LEASED: u64 = 1 << 62;
+
+/// More at once is never taken, so that sums stay far from overflow.
+const LARGEST: u64 = 1 << 60;
+
+impl Entry {
+    /// Begins an account anew. Only while nobody else knows of it.
+    pub(super) fn open(&self, charged: u64, bound: u64) {
+        self.charged.store(charged, Relaxed);
+        self.bound.store(bound, Relaxed);
+        self.used.store(0, Relaxed);
+        self.references.store(0, Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn charged(&self) -> u64 {
+        self.charged.load(Acquire)
+    }
+
+    #[inline]
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Acquire)
+    }
+
+    pub(super) fn set_bound(&self, bound: u64) {
+        self.bound.store(bound, Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn bound(&self, default: u64) -> u64 {
+        match self.bound.load(Relaxed) {
+            DEFAULT => default,
+            bound => bound,
+        }
+    }
+
+    /// Charges `bytes` if the bound allows it. Tells what is charged then.
+    #[inline]
+    pub(super) fn try_charge(&self, bytes: u64, bound: u64) -> Option<u64> {
+        if bytes > LARGEST {
+            return None;
+        }
+        let mut charged = self.charged.load(Relaxed);
+        loop {
+            let next = charged.saturating_add(bytes);
+            if next > bound {
+                return None;
+            }
+            match self.charged.compare_exchange_weak(charged, next, AcqRel, Relaxed) {
+                Ok(_) => return Some(next),
+                Err(now) => charged = now,
+            }
+        }
+    }
+
+    /// Charges up to `bytes`, as far as the bound allows. Tells how much.
+    pub(super) fn charge_up_to(&self, bytes: u64, bound: u64) -> u64 {
+        let mut charged = self.charged.load(Relaxed);
+        loop {
+            let taken = bytes.min(bound.saturating_sub(charged)).min(LARGEST);
+            if taken == 0 {
+                return 0;
+            }
+            match self
+                .charged
+                .compare_exchange_weak(charged, charged + taken, AcqRel, Relaxed)
+            {
+                Ok(_) => return taken,
+                Err(now) => charged = now,
+            }
+        }
+    }
+
+    /// Charges bytes that are stored already, whatever the bound says.
+    pub(super) fn charge(&self, bytes: u64) {
+        self.charged.fetch_add(bytes.min(LARGEST), AcqRel);
+    }
+
+    /// Takes a charge back. Tells what is charged then.
+    #[inline]
+    pub(super) fn release(&self, bytes: u64) -> u64 {
+        self.charged.fetch_sub(bytes, AcqRel) - bytes
+    }
+
+    /// Counts charged bytes as stored.
+    #[inline]
+    pub(super) fn store(&self, bytes: u64) {
+        self.used.fetch_add(bytes, AcqRel);
+    }
+
+    /// Takes stored bytes back, at most all. Tells how many; they are still charged.
+    pub(super) fn unstore(&self, bytes: u64) -> u64 {
+        let mut used = self.used.load(Relaxed);
+        loop {
+            let taken = bytes.min(used);
+            match self.used.compare_exchange_weak(used, used - taken, AcqRel, Relaxed) {
+                Ok(_) => return taken,
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn refer(&self) {
+        self.references.fetch_add(1, Relaxed);
+    }
+
+    /// Tells how many are left.
+    #[inline]
+    pub(super) fn unrefer(&self) -> u32 {
+        self.references.fetch_sub(1, AcqRel) - 1
+    }
+
+    pub(super) fn references(&self) -> u32 {
+        self.references.load(Acquire)
+    }
+}

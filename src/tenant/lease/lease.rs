@@ -1,0 +1,423 @@
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{LeaseSettings, Seed, SyncReply, SyncRequest, Synced, Unreachable, waiter::Waiter};
+use crate::tenant::{
+    Denied, DeniedKind, Limit, Usage,
+    entry::{Entry, LEASED},
+    table::Place,
+};
+
+/// This node's side of one tenant's lease.
+///
+/// Invariant, in the words of the entry: `LEASED − charged = hold − reserved − (stored − reported)`. What requests may
+/// still take is the lease less what they have reserved and less what they have stored and nobody has been told of.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) tenant: Arc<str>,
+    pub(super) place: Place,
+    incarnation: u64,
+    hold: u64,
+    /// Of all that was stored through this entry, what the record knows of.
+    reported: u64,
+    /// Deletes, counted up, and how many of them the record knows of.
+    credited: u64,
+    credited_reported: u64,
+    /// The node's share when the entry began; `None` until the record was asked.
+    base: Option<i64>,
+    epoch: Option<u64>,
+    /// What to make the record with that turned out to be missing.
+    seed: Option<Seed>,
+    known: Option<Synced>,
+    ends: Duration,
+    pub(super) waiting: VecDeque<Arc<Waiter>>,
+    pub(super) stage: Stage,
+    sent: Option<Sent>,
+    /// More was asked for ahead of time.
+    pub(super) wants_refill: bool,
+    /// What was stored at the last heartbeat.
+    seen: u64,
+    /// Heartbeats in a row without a request.
+    quiet_beats: u32,
+}
+
+/// At most one request to the store is under way for a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Idle,
+    Queued {
+        urgent: bool,
+    },
+    /// `again`: something happened meanwhile that the record should hear of.
+    InFlight {
+        again: bool,
+    },
+}
+
+/// What the request under way said, to be set against the reply.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    stored: u64,
+    credited: u64,
+    /// What is kept of the lease once the report is on record; less than nothing with debts.
+    kept: i128,
+    floor: u64,
+    need: u64,
+    /// The share was asked for, so nothing that was stored could be told.
+    is_first: bool,
+    at: Duration,
+}
+
+/// What a request to the store is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    Asked,
+    Heartbeat,
+    /// The ledger is closed: everything goes back.
+    Closing,
+}
+
+/// What is to be done after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Nothing,
+    Again,
+    /// There is no record.
+    Seed,
+    /// Another process goes by this node's name.
+    Superseded,
+}
+
+impl Lease {
+    pub(super) fn new(tenant: Arc<str>, place: Place, incarnation: u64) -> Self {
+        Self {
+            tenant,
+            place,
+            incarnation,
+            hold: 0,
+            reported: 0,
+            credited: 0,
+            credited_reported: 0,
+            base: None,
+            epoch: None,
+            seed: None,
+            known: None,
+            ends: Duration::ZERO,
+            waiting: VecDeque::new(),
+            stage: Stage::Idle,
+            sent: None,
+            wants_refill: false,
+            seen: 0,
+            quiet_beats: 0,
+        }
+    }
+
+    /// A heartbeat has come. Tells whether there is anything to say.
+    pub(super) fn beat(&mut self, entry: &Entry, settings: &LeaseSettings) -> bool {
+        let stored = entry.used();
+        let is_quiet = stored == self.seen && self.reserved(entry, stored) == 0;
+        self.quiet_beats = if is_quiet {
+            self.quiet_beats.saturating_add(1)
+        } else {
+            0
+        };
+        self.seen = stored;
+        // Others must see that this node is there, and it must see what they have changed.
+        settings.is_shared || self.has_news(entry) || self.quiet_beats >= settings.give_back_after
+    }
+
+    /// Writes the next request. What the node gives back is taken from requests first, before the message goes out.
+    pub(super) fn prepare(
+        &mut self,
+        entry: &Entry,
+        settings: &LeaseSettings,
+        limit: Limit,
+        sequence: u64,
+        occasion: Occasion,
+        now: Duration,
+    ) -> SyncRequest {
+        self.waiting.retain(|waiter| waiter.is_waiting());
+        let wanted = self
+            .waiting
+            .iter()
+            .fold(0, |sum: u64, waiter| sum.saturating_add(waiter.bytes));
+        let stored = entry.used();
+        let charged = entry.charged();
+        let refills = std::mem::take(&mut self.wants_refill) && occasion != Occasion::Closing;
+        let wants_more = wanted > 0 || refills || (occasion == Occasion::Heartbeat && self.quiet_beats == 0);
+        let keep = match occasion {
+            _ if wanted > 0 => u64::MAX,
+            Occasion::Closing => 0,
+            Occasion::Heartbeat if self.quiet_beats >= settings.give_back_after => 0,
+            _ => settings.chunk,
+        };
+        let spare = LEASED.saturating_sub(charged);
+        let given = entry.charge_up_to(spare.saturating_sub(keep), LEASED);
+        self.hold = self.hold.saturating_sub(given);
+
+        let spare = spare - given;
+        let debt = i128::from(entry.charged().saturating_sub(LEASED));
+        let share = self.share(stored);
+        // A share that is not known cannot be told, so what was stored stays part of what is kept.
+        let told = if share.is_some() { stored } else { self.reported };
+        let kept = i128::from(self.hold) - i128::from(told - self.reported);
+        let floor = u64::try_from((kept + debt).max(0)).unwrap_or(u64::MAX);
+        let need = wanted.saturating_sub(spare);
+        self.sent = Some(Sent {
+            stored: told,
+            credited: if share.is_some() {
+                self.credited
+            } else {
+                self.credited_reported
+            },
+            kept,
+            floor,
+            need,
+            is_first: share.is_none(),
+            at: now,
+        });
+        SyncRequest {
+            tenant: self.tenant.clone(),
+            node: settings.node.clone(),
+            incarnation: self.incarnation,
+            sequence,
+            epoch: self.epoch,
+            share,
+            floor,
+            need,
+            chunk: if wants_more {
+                settings.chunk.saturating_sub(spare.saturating_sub(wanted))
+            } else {
+                0
+            },
+            limit,
+            ttl: settings.ttl,
+            reap_after: settings.reap_after,
+            seed: self.seed,
+            leave: occasion == Occasion::Closing && settings.is_anonymous,
+        }
+    }
+
+    /// Takes the reply in, hands out what was granted, and tells what is to be done next.
+    pub(super) fn take_in(&mut self, entry: &Entry, reply: &SyncReply, settings: &LeaseSettings) -> Next {
+        let again = self.stage == Stage::InFlight { again: true };
+        self.stage = Stage::Idle;
+        let Some(sent) = self.sent.take() else {
+            return Next::Nothing;
+        };
+        match reply {
+            SyncReply::Synced(synced) => {
+                self.take_synced(entry, synced, sent, settings);
+                if again || !self.waiting.is_empty() || (sent.is_first && self.has_news(entry)) {
+                    Next::Again
+                } else {
+                    Next::Nothing
+                }
+            }
+            // Told again with a later number.
+            SyncReply::Stale => Next::Again,
+            SyncReply::Unknown => Next::Seed,
+            SyncReply::Reseeded { epoch } => {
+                self.rebase();
+                self.epoch = Some(*epoch);
+                Next::Again
+            }
+            SyncReply::Forgotten => {
+                // What was leased is gone; what is reserved or not reported stays, as a debt that the next request tells.
+                entry.charge(self.hold);
+                self.hold = 0;
+                self.incarnation += 1;
+                self.rebase();
+                Next::Again
+            }
+            SyncReply::Superseded => Next::Superseded,
+        }
+    }
+
+    fn take_synced(&mut self, entry: &Entry, synced: &Synced, sent: Sent, settings: &LeaseSettings) {
+        self.seed = None;
+        self.epoch = Some(synced.epoch);
+        self.known = Some(*synced);
+        self.base.get_or_insert(synced.share);
+        self.hold = synced.hold;
+        self.reported = sent.stored;
+        self.credited_reported = sent.credited;
+        // Nine or eight tenths of the time are as good as all of it, and a clock that runs slow does no harm.
+        self.ends = sent.at + settings.ttl.mul_f64(0.8);
+
+        let raised = (i128::from(synced.hold) - sent.kept).max(0);
+        let mut raised = u64::try_from(raised).unwrap_or(u64::MAX).min(LEASED);
+        if entry.charged() > LEASED {
+            // Debts come first.
+            entry.release(raised);
+            raised = 0;
+        }
+        // Handed from hand to hand: put into the open, it could be taken by requests that came later.
+        while let Some(waiter) = self.waiting.front() {
+            if !waiter.is_waiting() {
+                self.waiting.pop_front();
+                continue;
+            }
+            let from_raised = waiter.bytes.min(raised);
+            if waiter.bytes > from_raised && entry.try_charge(waiter.bytes - from_raised, LEASED).is_none() {
+                break;
+            }
+            raised -= from_raised;
+            let bytes = waiter.bytes;
+            if !waiter.resolve(Ok(())) {
+                entry.release(bytes - from_raised);
+                raised += from_raised;
+            }
+            self.waiting.pop_front();
+        }
+        entry.release(raised);
+        // Who came after the request was written is not in its need and asks again.
+        if synced.hold < sent.floor.saturating_add(sent.need) {
+            self.deny_what_does_not_fit(entry, synced);
+        }
+    }
+
+    /// The need was not met as a whole. Whoever fits by himself in what there is may ask again.
+    fn deny_what_does_not_fit(&mut self, entry: &Entry, synced: &Synced) {
+        let spare = LEASED.saturating_sub(entry.charged());
+        let mut room = synced.room.saturating_add(spare);
+        let limit = synced.limit.bound();
+        self.waiting.retain(|waiter| {
+            let kind = match waiter.bytes {
+                bytes if bytes > limit => DeniedKind::ExceedsQuota,
+                _ if synced.is_quiet => DeniedKind::Unknown,
+                bytes if bytes <= room => {
+                    room -= bytes;
+                    return true;
+                }
+                _ => DeniedKind::Quota,
+            };
+            waiter.resolve(Err(Denied::with_limit(kind, limit)));
+            false
+        });
+    }
+
+    /// A record was made by measuring, or this node was folded into it: what was reported is in it. From now on the share
+    /// is what has not been reported yet.
+    fn rebase(&mut self) {
+        let reported = i64::try_from(self.reported).unwrap_or(i64::MAX);
+        let credited = i64::try_from(self.credited_reported).unwrap_or(i64::MAX);
+        self.base = Some(credited.saturating_sub(reported));
+    }
+
+    /// What to make a missing record with. One that was measured includes what this node has reported.
+    pub(super) fn plant(&mut self, seed: Seed) {
+        if seed.measured && self.base.is_some() {
+            self.rebase();
+        }
+        self.epoch = Some(seed.epoch);
+        self.seed = Some(seed);
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// What this node has stored in all, if it is known.
+    pub(super) fn share(&self, stored: u64) -> Option<i64> {
+        let change = i128::from(stored) - i128::from(self.credited);
+        let share = i128::from(self.base?) + change;
+        Some(share.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+    }
+
+    pub(super) fn credit(&mut self, bytes: u64) {
+        self.credited = self.credited.saturating_add(bytes);
+    }
+
+    /// The store cannot be asked: the request is taken back.
+    pub(super) fn failed(&mut self) {
+        self.stage = Stage::Idle;
+        self.sent = None;
+    }
+
+    /// Whether there is something that the record does not know.
+    pub(super) fn has_news(&self, entry: &Entry) -> bool {
+        entry.used() != self.reported || self.credited != self.credited_reported
+    }
+
+    /// Whether nothing is left that would need the lease.
+    pub(super) fn is_over(&self, entry: &Entry) -> bool {
+        self.hold == 0
+            && entry.charged() == LEASED
+            && !self.has_news(entry)
+            && self.stage == Stage::Idle
+            && self.seed.is_none()
+            && !self.waiting.iter().any(|waiter| waiter.is_waiting())
+    }
+
+    /// From which charge on more should be asked for: when half of what is spare is gone, if the record has more.
+    pub(super) fn refill_above(&self, entry: &Entry, chunk: u64) -> u64 {
+        const TOO_LITTLE: u64 = 4096;
+        let spare = LEASED.saturating_sub(entry.charged());
+        match self.known {
+            Some(known) if chunk > 0 && spare > TOO_LITTLE && known.room > spare => LEASED - spare / 2,
+            _ => u64::MAX,
+        }
+    }
+
+    /// The lease has ended: others may have it by now.
+    pub(super) fn end_if_due(&mut self, entry: &Entry, now: Duration) {
+        if self.ends <= now && self.hold > 0 {
+            let given = entry.charge_up_to(LEASED, LEASED);
+            self.hold = self.hold.saturating_sub(given);
+        }
+    }
+
+    /// Decides without the store, by a policy.
+    pub(super) fn decide_alone(
+        &self,
+        entry: &Entry,
+        bytes: u64,
+        policy: Unreachable,
+        configured: Limit,
+    ) -> Result<(), Denied> {
+        let limit = self.limit(configured).bound();
+        if bytes > limit {
+            return Err(Denied::with_limit(DeniedKind::ExceedsQuota, limit));
+        }
+        let most = match policy {
+            Unreachable::FailOpen => u64::MAX,
+            Unreachable::LocalShare(nodes) => limit / u64::from(nodes.get()),
+            Unreachable::FailClosed => return Err(Denied::new(DeniedKind::Unknown)),
+        };
+        let stored = entry.used();
+        let reserved = self.reserved(entry, stored);
+        let own = i128::from(self.share(stored).unwrap_or(0)).max(0) + i128::from(reserved);
+        if own + i128::from(bytes) > i128::from(most) {
+            return Err(Denied::with_limit(DeniedKind::Quota, limit));
+        }
+        entry.charge(bytes);
+        Ok(())
+    }
+
+    pub(super) fn limit(&self, configured: Limit) -> Limit {
+        self.known.map_or(configured, |known| known.limit)
+    }
+
+    pub(super) fn hold(&self) -> u64 {
+        self.hold
+    }
+
+    pub(super) fn usage(&self, entry: &Entry, configured: Limit) -> Usage {
+        let stored = entry.used();
+        let known = self.known.map_or(0, |known| known.used);
+        let used =
+            i128::from(known) + i128::from(stored - self.reported) - i128::from(self.credited - self.credited_reported);
+        Usage {
+            used: u64::try_from(used.max(0)).unwrap_or(u64::MAX),
+            reserved: self.reserved(entry, stored),
+            held_elsewhere: self.known.map_or(0, |known| known.held_elsewhere),
+            limit: self.limit(configured),
+        }
+    }
+
+    fn reserved(&self, entry: &Entry, stored: u64) -> u64 {
+        let spare = i128::from(LEASED) - i128::from(entry.charged());
+        let reserved = i128::from(self.hold) - spare - i128::from(stored - self.reported);
+        u64::try_from(reserved.max(0)).unwrap_or(u64::MAX)
+    }
+}

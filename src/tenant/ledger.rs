@@ -1,0 +1,337 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    Core, Denied, Grant, LedgerBuilder, Limit, Reserving, StoreError, StoreErrorKind, Usage, core::Attempt,
+    lease::Threads, scan::Scanning,
+};
+
+/// What each tenant has stored and reserved, and how much it may.
+///
+/// A handle is cheap to clone; give it to every layer that charges the same tenants. By default all is kept in memory and
+/// starts at nothing with the process; [`leasing`](LedgerBuilder::leasing) keeps it in a file, or in an engine that several
+/// nodes share.
+///
+/// ```
+/// use tower_storage_guard::{Ledger, Limit};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let quotas = Ledger::builder().default_limit(Limit::bytes(1000)).limit("guest", Limit::bytes(0)).build()?;
+///
+/// let upload = quotas.try_reserve("alice", 600)?;
+/// assert!(quotas.try_reserve("alice", 600).is_err(), "the first may take the whole of it");
+/// assert!(quotas.try_reserve("guest", 1).unwrap_err().is_permanent());
+///
+/// upload.commit(500);
+/// assert_eq!(quotas.usage("alice").used, 500);
+/// quotas.credit("alice", 200); // She deleted something.
+/// assert_eq!(quotas.usage("alice").available(), 700);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Ledger {
+    core: Arc<Core>,
+    /// What talks to the store, until the last handle goes.
+    pub(super) keeping: Option<Arc<Keeping>>,
+}
+
+/// What drives a keeper.
+pub(super) enum Keeping {
+    Threads(Threads),
+    /// Only when a test says so.
+    #[cfg(any(test, feature = "test-util"))]
+    Manual(std::sync::Mutex<Box<dyn super::LeaseStore>>),
+}
+
+impl Ledger {
+    /// Starts with the settings of a ledger.
+    pub fn builder() -> LedgerBuilder {
+        LedgerBuilder::new()
+    }
+
+    /// Reserves bytes for a tenant at once.
+    ///
+    /// # Errors
+    ///
+    /// When the tenant may not have them, or, of kind [`WouldWait`](crate::DeniedKind::WouldWait), when the store would
+    /// have to be asked; it is asked then, so that another try some milliseconds later can succeed.
+    pub fn try_reserve(&self, tenant: &str, bytes: u64) -> Result<Grant, Denied> {
+        match self.core.attempt(tenant, bytes, false) {
+            Attempt::Granted(place) => Ok(Grant::new(self.clone(), place, bytes)),
+            Attempt::Denied(denied) => Err(denied),
+            Attempt::Waits(place, _) => {
+                self.core.leave(place);
+                Err(Denied::new(super::DeniedKind::WouldWait))
+            }
+        }
+    }
+
+    /// Reserves bytes for a tenant, and waits for the store where it must be asked.
+    pub fn reserve(&self, tenant: &str, bytes: u64) -> Reserving {
+        match self.core.attempt(tenant, bytes, true) {
+            Attempt::Granted(place) => Reserving::ready(Ok(Grant::new(self.clone(), place, bytes))),
+            Attempt::Denied(denied) => Reserving::ready(Err(denied)),
+            Attempt::Waits(place, waiter) => Reserving::waits(Grant::new(self.clone(), place, 0), waiter),
+        }
+    }
+
+    /// Takes bytes off what a tenant has stored, because they were deleted. More than is stored counts as all.
+    pub fn credit(&self, tenant: &str, bytes: u64) {
+        // In memory nobody is here who has nothing stored.
+        let place = match self.core.is_leased() {
+            true => self.core.enter(tenant),
+            false => self.core.accounts.table.find(tenant),
+        };
+        if let Some(place) = place {
+            self.core.credit_at(place, bytes);
+            self.core.leave(place);
+        }
+    }
+
+    /// Charges bytes that are stored already, whatever the limit says.
+    pub fn charge(&self, tenant: &str, bytes: u64) {
+        if let Some(place) = self.core.enter(tenant) {
+            self.core.charge_at(place, bytes);
+            self.core.leave(place);
+        }
+    }
+
+    /// What a tenant has stored and reserved. With leases: as far as this node has heard, and nothing of tenants that it
+    /// has no lease of; [`scan`](Self::scan) asks.
+    #[must_use]
+    pub fn usage(&self, tenant: &str) -> Usage {
+        let Some(place) = self.core.accounts.table.find(tenant) else {
+            return Usage {
+                used: 0,
+                reserved: 0,
+                held_elsewhere: 0,
+                limit: self.core.accounts.limits.limit_of(tenant),
+            };
+        };
+        let usage = self.core.usage_at(place, tenant);
+        self.core.leave(place);
+        usage
+    }
+
+    /// Begins to set right what a tenant is taken to have stored. Waits for the store where it must be asked.
+    ///
+    /// ```
+    /// # use tower_storage_guard::{Ledger, Limit};
+    /// # fn bytes_on_disk(tenant: &str) -> u64 { 70 }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let quotas = Ledger::builder().default_limit(Limit::bytes(1000)).build()?;
+    /// let scan = quotas.scan("alice").wait()?;
+    /// // Takes a while; uploads go on.
+    /// let measured = bytes_on_disk("alice");
+    /// scan.reconcile(measured);
+    /// # assert_eq!(quotas.usage("alice").used, 70);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scan(&self, tenant: &str) -> Scanning {
+        Scanning::new(self, tenant)
+    }
+
+    /// Sets a tenant's limit, now; `None` returns to the one that it is configured with. With leases the limit is kept in
+    /// the store and holds for all nodes, each from its next heartbeat on; this blocks until the store has it.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not take it. In memory it never fails.
+    pub fn set_limit(&self, tenant: &str, limit: impl Into<Option<Limit>>) -> Result<(), StoreError> {
+        let limit = limit.into();
+        let Some(keeper) = &self.core.keeper else {
+            self.core.accounts.limits.set_by_hand(tenant, limit);
+            self.core.apply_bound(tenant);
+            return Ok(());
+        };
+        let outcome = keeper.set_limit(tenant, limit);
+        #[cfg(any(test, feature = "test-util"))]
+        self.step();
+        outcome
+            .recv()
+            .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unavailable, "the ledger is closed")))
+    }
+
+    /// Sets the limit of all who have none of their own, now.
+    pub fn set_default_limit(&self, limit: Limit) {
+        self.core.accounts.limits.set_default(limit);
+    }
+
+    /// Puts a list of limits in place of the former list, now. Who is no longer in it returns to the default; limits that
+    /// were [set by hand](Self::set_limit) are stronger than the list.
+    pub fn set_limits(&self, limits: impl IntoIterator<Item = (impl Into<Box<str>>, Limit)>) {
+        let list = limits
+            .into_iter()
+            .map(|(tenant, limit)| (tenant.into(), limit))
+            .collect();
+        for tenant in self.core.accounts.limits.set_list(list) {
+            self.core.apply_bound(&tenant);
+        }
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn report(&self) -> LedgerReport {
+        let keeper = self.core.keeper.as_ref();
+        let mut leased = 0_u64;
+        if let Some(keeper) = keeper {
+            let mut places = Vec::new();
+            self.core.accounts.table.for_each(|_, place, _| places.push(place));
+            leased = places.into_iter().map(|place| keeper.hold(place)).sum();
+        }
+        LedgerReport {
+            tenants: self.core.accounts.table.tracked(),
+            default_limit: Limit::from_bound(self.core.accounts.limits.default_bound()),
+            store: keeper.map(|keeper| StoreReport {
+                is_reachable: !keeper.health.is_unreachable(),
+                leased,
+                calls: keeper.health.calls(),
+                failures: keeper.health.failures(),
+                latency: keeper.health.latency(),
+                error: keeper.health.error(),
+            }),
+        }
+    }
+
+    /// The tenants with the largest part of their limit used or reserved, the fullest first. Looks at all tenants.
+    #[must_use]
+    pub fn fullest(&self, at_most: usize) -> Vec<(String, Usage)> {
+        let mut names = Vec::new();
+        self.core
+            .accounts
+            .table
+            .for_each(|name, _, _| names.push(name.to_owned()));
+        let mut tenants: Vec<_> = names
+            .into_iter()
+            .map(|name| {
+                let usage = self.usage(&name);
+                (fullness(&usage), name, usage)
+            })
+            .collect();
+        tenants.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        tenants
+            .into_iter()
+            .take(at_most)
+            .map(|(_, name, usage)| (name, usage))
+            .collect()
+    }
+
+    /// Gives back what is leased and not needed, tells the store what was stored, and leases nothing more. Blocks for 5 s
+    /// at most. Dropping the last handle does the same.
+    pub fn close(&self) {
+        match self.keeping.as_deref() {
+            Some(Keeping::Threads(threads)) => threads.close(),
+            #[cfg(any(test, feature = "test-util"))]
+            Some(Keeping::Manual(store)) => {
+                if let Some(keeper) = &self.core.keeper {
+                    keeper.stop();
+                    keeper.close(&self.core.accounts, &mut **lock(store));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The name it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// One exchange with the store, if there is something to say, and a look at who has waited for too long. For ledgers
+    /// that were built [manually](LedgerBuilder::manual). Tells whether an exchange succeeded.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn step(&self) -> bool {
+        let (Some(keeper), Some(Keeping::Manual(store))) = (&self.core.keeper, self.keeping.as_deref()) else {
+            return false;
+        };
+        let succeeded = keeper.round(&self.core.accounts, &mut **lock(store));
+        keeper.expire(&self.core.accounts);
+        succeeded
+    }
+
+    /// Nothing reserved, but a hand on the account.
+    pub(super) fn presence(&self, tenant: &str) -> Option<Grant> {
+        Some(Grant::new(self.clone(), self.core.enter(tenant)?, 0))
+    }
+
+    /// What was stored through this node, and through all.
+    pub(super) fn shares(&self, tenant: &str) -> Option<(i64, u64)> {
+        let place = self.core.accounts.table.find(tenant)?;
+        let shares = match &self.core.keeper {
+            Some(keeper) => keeper.shares(&self.core.accounts, place, tenant),
+            None => {
+                let used = self.core.usage_at(place, tenant).used;
+                Some((i64::try_from(used).unwrap_or(i64::MAX), used))
+            }
+        };
+        self.core.leave(place);
+        shares
+    }
+
+    pub(super) fn from_parts(core: Arc<Core>, keeping: Option<Keeping>) -> Self {
+        let keeping = keeping.map(Arc::new);
+        Self { core, keeping }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn fullness(usage: &Usage) -> f64 {
+    let taken = usage
+        .used
+        .saturating_add(usage.reserved)
+        .saturating_add(usage.held_elsewhere);
+    match usage.limit.as_bytes() {
+        None => 0.0,
+        Some(0) => f64::from(u8::from(taken > 0)),
+        Some(limit) => taken as f64 / limit as f64,
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("name", &self.core.name)
+            .field("tenants", &self.core.accounts.table.tracked())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a ledger stands at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LedgerReport {
+    /// Tenants that have something stored or reserved, or, with leases, whom this node has a lease of.
+    pub tenants: usize,
+    /// The limit of those who have none of their own.
+    pub default_limit: Limit,
+    /// How the store answers; `None` in memory.
+    pub store: Option<StoreReport>,
+}
+
+/// How a ledger's store answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreReport {
+    /// `false` while requests do not wait for it, because it has not answered for as long as any would.
+    pub is_reachable: bool,
+    /// Bytes that this node has leased, of all tenants.
+    pub leased: u64,
+    /// How often it was called.
+    pub calls: u64,
+    /// How often that failed.
+    pub failures: u64,
+    /// How long the last call took that succeeded.
+    pub latency: Duration,
+    /// Why the last call failed, if it did.
+    pub error: Option<String>,
+}

@@ -1,0 +1,136 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::{Denied, DeniedKind, Grant, Ledger, Reserving};
+
+/// A [`Scan`] to come.
+#[must_use = "futures do nothing unless polled"]
+pub struct Scanning {
+    ledger: Ledger,
+    tenant: Box<str>,
+    asking: Reserving,
+    presence: Option<Grant>,
+}
+
+impl Scanning {
+    pub(super) fn new(ledger: &Ledger, tenant: &str) -> Self {
+        // One byte more than nothing, so that a lease which nobody has asked for yet is asked for.
+        let bytes = u64::from(ledger.core().is_leased());
+        Self {
+            ledger: ledger.clone(),
+            tenant: tenant.into(),
+            presence: ledger.presence(tenant),
+            asking: ledger.reserve(tenant, bytes),
+        }
+    }
+
+    /// Blocks the thread instead of waiting as a future.
+    ///
+    /// # Errors
+    ///
+    /// When it is not known what the tenant has stored.
+    pub fn wait(self) -> Result<Scan, Denied> {
+        let outcome = self.asking.wait().map(drop);
+        begin(self.ledger, self.tenant, self.presence, outcome)
+    }
+}
+
+impl Future for Scanning {
+    type Output = Result<Scan, Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.asking).poll(context)).map(drop);
+        let presence = self.presence.take();
+        Poll::Ready(begin(self.ledger.clone(), self.tenant.clone(), presence, outcome))
+    }
+}
+
+fn begin(
+    ledger: Ledger,
+    tenant: Box<str>,
+    presence: Option<Grant>,
+    outcome: Result<(), Denied>,
+) -> Result<Scan, Denied> {
+    // That the tenant has nothing left is an answer, too.
+    match outcome {
+        Err(denied) if matches!(denied.kind(), DeniedKind::Unknown | DeniedKind::WouldWait) => Err(denied),
+        _ => {
+            let (here, everywhere) = ledger.shares(&tenant).ok_or(Denied::new(DeniedKind::Unknown))?;
+            Ok(Scan {
+                ledger,
+                tenant,
+                here,
+                everywhere,
+                _presence: presence,
+            })
+        }
+    }
+}
+
+/// What a tenant was taken to have stored when somebody began to measure it.
+///
+/// Measuring takes a while, and uploads go on meanwhile. So what was measured does not replace the number on record; the
+/// difference to what was on record when the scan began is added.
+#[must_use = "nothing is set right without `reconcile`"]
+pub struct Scan {
+    ledger: Ledger,
+    tenant: Box<str>,
+    here: i64,
+    everywhere: u64,
+    /// Keeps the account from being forgotten meanwhile.
+    _presence: Option<Grant>,
+}
+
+impl Scan {
+    /// What was on record, through all nodes, in bytes.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.everywhere
+    }
+
+    /// What was on record as stored through this node, less what was deleted through it.
+    #[must_use]
+    pub const fn used_here(&self) -> i64 {
+        self.here
+    }
+
+    /// Sets the record right by what was measured on storage that all nodes share.
+    pub fn reconcile(self, measured: u64) {
+        self.correct(i128::from(measured) - i128::from(self.everywhere));
+    }
+
+    /// Sets the record right by what was measured on storage that is this node's alone.
+    pub fn reconcile_here(self, measured: u64) {
+        self.correct(i128::from(measured) - i128::from(self.here));
+    }
+
+    fn correct(&self, difference: i128) {
+        let bytes = u64::try_from(difference.unsigned_abs()).unwrap_or(u64::MAX);
+        if difference > 0 {
+            self.ledger.charge(&self.tenant, bytes);
+        } else if difference < 0 {
+            self.ledger.credit(&self.tenant, bytes);
+        }
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan")
+            .field("tenant", &self.tenant)
+            .field("used", &self.everywhere)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Scanning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scanning")
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use hashbrown::HashTable;
+
+use super::{entry::Entry, name::Name};
+use crate::capacity::Slab;
+
+/// The tenants that have something stored or reserved, by name.
+///
+/// Names are found under the lock of one of many shards; their entries lie beside and are charged without a lock. The
+/// hasher differs from process to process and resists chosen names: they come from clients.
+pub(super) struct Table {
+    shards: Box<[Shard]>,
+    entries: Slab<Entry>,
+    hasher: RandomState,
+    tracked: AtomicUsize,
+    capacity: usize,
+    /// What is charged to a tenant of whom nothing is known.
+    blank: u64,
+}
+
+/// On a cache line of its own, so that neighbours do not slow each other down.
+#[repr(align(64))]
+struct Shard(Mutex<HashTable<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    name: Name,
+    index: u32,
+}
+
+/// Where an entry lies. Whoever has one holds a reference, and gives it back by [`Table::leave`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(super) index: u32,
+    hash: u64,
+}
+
+impl Place {
+    /// As two numbers, for a slot of atomics.
+    pub(crate) const fn to_parts(self) -> (u32, u64) {
+        (self.index, self.hash)
+    }
+
+    /// Back from the numbers.
+    pub(crate) const fn from_parts(index: u32, hash: u64) -> Self {
+        Self { index, hash }
+    }
+}
+
+impl Table {
+    /// For at most `capacity` tenants, whose accounts begin with `blank` charged.
+    pub(super) fn new(capacity: usize, blank: u64) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let shards = (cores * 16).next_power_of_two().clamp(16, 1024);
+        Self {
+            shards: (0..shards).map(|_| Shard(Mutex::default())).collect(),
+            entries: Slab::new(),
+            hasher: RandomState::new(),
+            tracked: AtomicUsize::new(0),
+            capacity,
+            blank,
+        }
+    }
+
+    /// Finds a tenant.
+    #[inline]
+    pub(super) fn find(&self, name: &str) -> Option<Place> {
+        let hash = self.hasher.hash_one(name);
+        let shard = self.shard(hash);
+        let index = shard.find(hash, |line| line.name.is(name))?.index;
+        self.entry(index).refer();
+        Some(Place { index, hash })
+    }
+
+    /// Finds a tenant, or makes room for it; `bound` tells up to where it may be charged, under the lock of its shard.
+    /// `None` when there are too many.
+    #[inline]
+    pub(super) fn enter(&self, name: &str, bound: impl FnOnce() -> u64) -> Option<Place> {
+        let hash = self.hasher.hash_one(name);
+        let mut shard = self.shard(hash);
+        let index = match shard.find(hash, |line| line.name.is(name)) {
+            Some(line) => line.index,
+            None => self.insert(&mut shard, hash, name, bound)?,
+        };
+        self.entry(index).refer();
+        Some(Place { index, hash })
+    }
+
+    #[cold]
+    fn insert(&self, shard: &mut HashTable<Line>, hash: u64, name: &str, bound: impl FnOnce() -> u64) -> Option<u32> {
+        if self.tracked.fetch_add(1, Relaxed) >= self.capacity {
+            self.tracked.fetch_sub(1, Relaxed);
+            return None;
+        }
+        let Some(index) = self.entries.take() else {
+            self.tracked.fetch_sub(1, Relaxed);
+            return None;
+        };
+        self.entry(index).open(self.blank, bound());
+        let name = Name::new(name);
+        shard.insert_unique(hash, Line { name, index }, |line| {
+            self.hasher.hash_one(line.name.as_str())
+        });
+        Some(index)
+    }
+
+    /// Gives a reference back. When it was the last and nothing is charged, the tenant is forgotten.
+    #[inline]
+    pub(super) fn leave(&self, place: Place) {
+        let entry = self.entry(place.index);
+        // The entry may be somebody else's by now; what is seen of it here is only a hint.
+        if entry.unrefer() == 0 && self.is_blank(entry) {
+            self.forget(place, 0);
+        }
+    }
+
+    /// Gives the reference back only if it is the last and nothing is charged, and forgets the tenant then. Tells whether
+    /// it did.
+    pub(super) fn retire(&self, place: Place) -> bool {
+        self.forget(place, 1)
+    }
+
+    /// Whoever finds nothing charged and these references left is the last; more are given out under the lock only.
+    #[cold]
+    fn forget(&self, place: Place, references: u32) -> bool {
+        let mut shard = self.shard(place.hash);
+        let Ok(line) = shard.find_entry(place.hash, |line| line.index == place.index) else {
+            return false;
+        };
+        let entry = self.entry(place.index);
+        let is_last = entry.references() == references && self.is_blank(entry);
+        if is_last {
+            line.remove();
+            self.entries.put(place.index);
+            self.tracked.fetch_sub(1, Relaxed);
+        }
+        is_last
+    }
+
+    #[inline]
+    fn is_blank(&self, entry: &Entry) -> bool {
+        entry.charged() == self.blank
+    }
+
+    /// Another reference to an entry that the caller has one of.
+    pub(super) fn refer_again(&self, place: Place) {
+        self.entry(place.index).refer();
+    }
+
+    /// The name of the tenant whose entry lies there.
+    pub(super) fn name_of(&self, place: Place) -> Option<Box<str>> {
+        let shard = self.shard(place.hash);
+        let line = shard.find(place.hash, |line| line.index == place.index)?;
+        Some(line.name.as_str().into())
+    }
+
+    /// Does something under the lock of a tenant's shard, if it is here.
+    pub(super) fn with_locked(&self, name: &str, action: impl FnOnce(Option<&Entry>)) {
+        let hash = self.hasher.hash_one(name);
+        let shard = self.shard(hash);
+        action(
+            shard
+                .find(hash, |line| line.name.is(name))
+                .map(|line| self.entry(line.index)),
+        );
+    }
+
+    /// The tenants of one shard after the other; each is visited under the lock.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&str, Place, &Entry)) {
+        for shard in &self.shards {
+            for line in lock(shard).iter() {
+                let hash = self.hasher.hash_one(line.name.as_str());
+                let index = line.index;
+                visit(line.name.as_str(), Place { index, hash }, self.entry(index));
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn entry(&self, index: u32) -> &Entry {
+        self.entries.slot(index)
+    }
+
+    /// How many tenants are in the table.
+    pub(super) fn tracked(&self) -> usize {
+        self.tracked.load(Relaxed)
+    }
+
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "their number is a power of two, so the mask stays below it"
+    )]
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Line>> {
+        // The table below goes by the lowest and the highest bits.
+        lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)])
+    }
+}
+
+#[inline]
+fn lock(shard: &Shard) -> MutexGuard<'_, HashTable<Line>> {
+    // Sound after a panic: nothing between two of its changes can panic but an allocation.
+    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("tracked", &self.tracked())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
