@@ -44,8 +44,10 @@ pub use crate::clock::ManualClock;
 
 mod fake_probe;
 mod fake_resource;
+mod fake_store;
 mod scripted_body;
 
 pub use fake_probe::FakeProbe;
 pub use fake_resource::FakeResource;
+pub use fake_store::{FakeStore, StoreSnapshot};
 pub use scripted_body::{ScriptError, ScriptedBody};

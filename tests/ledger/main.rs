@@ -1,0 +1,10 @@
+//! What each tenant has stored and reserved: in memory, and shared by several nodes through a store that fails.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod leases;
+mod memory;
+mod names;
+mod policies;
+mod records;
+mod simulation;
