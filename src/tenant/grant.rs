@@ -99,7 +99,8 @@ impl Reserving {
         }
     }
 
-    /// Blocks the thread instead of waiting as a future.
+    /// Blocks the thread instead of waiting as a future. (With a ledger that was built manually, steps it for as long as
+    /// that leads on.)
     ///
     /// # Errors
     ///
@@ -107,7 +108,17 @@ impl Reserving {
     pub fn wait(mut self) -> Result<Grant, Denied> {
         match &mut self.state {
             State::Ready(outcome) => fetched(outcome.take()),
-            State::Waits { grant, waiter } => finish(grant, waiter.wait(), waiter.bytes),
+            State::Waits { grant, waiter } => {
+                #[cfg(any(test, feature = "test-util"))]
+                if let Some(grant) = grant.as_ref().filter(|grant| grant.ledger.is_manual()) {
+                    // Nobody else would.
+                    while waiter.is_waiting() && grant.ledger.step() {}
+                    if waiter.is_waiting() {
+                        return Err(Denied::new(DeniedKind::WouldWait));
+                    }
+                }
+                finish(grant, waiter.wait(), waiter.bytes)
+            }
         }
     }
 }

@@ -251,6 +251,11 @@ impl Ledger {
         succeeded
     }
 
+    #[cfg(any(test, feature = "test-util"))]
+    pub(super) fn is_manual(&self) -> bool {
+        matches!(self.keeping.as_deref(), Some(Keeping::Manual(_)))
+    }
+
     /// Nothing reserved, but a hand on the account.
     pub(super) fn presence(&self, tenant: &str) -> Option<Grant> {
         Some(Grant::new(self.clone(), self.core.enter(tenant)?, 0))

@@ -103,7 +103,8 @@ impl Scan {
         self.correct(i128::from(measured) - i128::from(self.everywhere));
     }
 
-    /// Sets the record right by what was measured on storage that is this node's alone.
+    /// Sets the record right by what was measured on storage that is this node's alone. Not together with
+    /// [`MissingRecord::Measure`](crate::MissingRecord::Measure), which counts what is stored to no node in particular.
     pub fn reconcile_here(self, measured: u64) {
         self.correct(i128::from(measured) - i128::from(self.here));
     }

@@ -165,7 +165,10 @@ impl LeaseStore for FakeStore {
         if let Some(kept) = &mut shared.kept {
             kept.extend(requests.iter().cloned());
         }
-        let replies = requests.iter().map(|request| shared.apply(request, &self.clock)).collect();
+        let replies = requests
+            .iter()
+            .map(|request| shared.apply(request, &self.clock))
+            .collect();
         if shared.lost_replies > 0 {
             shared.lost_replies -= 1;
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the reply was lost"));

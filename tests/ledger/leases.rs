@@ -1,1 +1,449 @@
-//! .
+//! Nodes that share a limit through a store.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use tower_storage_guard::{
+    DeniedKind, Event, Grant, LeaseStore, Leasing, Ledger, Limit, MissingRecord, StoreError, SyncReply, SyncRequest,
+    test_util::{FakeStore, ManualClock},
+};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// An engine and the nodes on it.
+pub(crate) struct Cluster {
+    pub(crate) store: FakeStore,
+    pub(crate) clock: ManualClock,
+    pub(crate) events: Arc<Mutex<Vec<String>>>,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        let clock = ManualClock::new();
+        Self {
+            store: FakeStore::new().with_clock(&clock),
+            clock,
+            events: Arc::default(),
+        }
+    }
+
+    /// A node with a limit of 1000 bytes a tenant, and chunks of 80.
+    pub(crate) fn node(&self, name: &str) -> Ledger {
+        self.node_with(self.store.clone(), |leasing| leasing.node(name))
+    }
+
+    pub(crate) fn node_with(
+        &self,
+        store: impl LeaseStore + 'static,
+        settings: impl FnOnce(Leasing) -> Leasing,
+    ) -> Ledger {
+        let events = self.events.clone();
+        let observer = move |event: &Event<'_>| events.lock().unwrap().push(format!("{event:?}"));
+        Ledger::builder()
+            .default_limit(Limit::bytes(1000))
+            .leasing(settings(Leasing::new(store).chunk(80)))
+            .observer(observer)
+            .manual(self.clock.clone())
+            .build()
+            .unwrap()
+    }
+}
+
+/// Reserves, with as many exchanges as it takes.
+pub(crate) fn reserve(node: &Ledger, bytes: u64) -> Result<Grant, DeniedKind> {
+    let asking = node.reserve("t", bytes);
+    node.step();
+    node.step();
+    asking.wait().map_err(|denied| denied.kind())
+}
+
+fn beat(cluster: &Cluster, nodes: &[&Ledger]) {
+    cluster.clock.advance(6 * SECOND);
+    for node in nodes {
+        while node.step() {}
+    }
+}
+
+fn hold(cluster: &Cluster, node: &str) -> u64 {
+    cluster.store.record("t").unwrap().nodes[node].hold
+}
+
+#[test]
+fn only_the_first_request_asks_the_store() {
+    let cluster = Cluster::new();
+    let node = cluster.node("a");
+    reserve(&node, 10).unwrap().commit(10);
+    let calls = cluster.store.calls();
+    let grants: Vec<_> = (0..4).map(|_| node.try_reserve("t", 10).unwrap()).collect();
+    assert_eq!(cluster.store.calls(), calls);
+    assert_eq!(node.usage("t").reserved, 40);
+    drop(grants);
+    // Half of the chunk is gone: more is asked for before anybody waits.
+    assert!(node.step());
+    assert!(!node.step());
+}
+
+#[test]
+fn nodes_share_what_there_is_and_all_of_it_can_be_used() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    let mut grants = Vec::new();
+    for round in 0..250 {
+        let node = if round % 2 == 0 { &a } else { &b };
+        match reserve(node, 10) {
+            Ok(grant) => grants.push(grant),
+            Err(kind) => assert_eq!(kind, DeniedKind::Quota),
+        }
+        if round % 20 == 0 {
+            beat(&cluster, &[&a, &b]);
+        }
+    }
+    assert_eq!(grants.len(), 100);
+    for grant in grants {
+        grant.commit(10);
+    }
+    beat(&cluster, &[&a, &b]);
+    assert_eq!(cluster.store.record("t").unwrap().used(), 1000);
+    assert_eq!((a.usage("t").used, b.usage("t").used), (1000, 1000));
+    assert_eq!(reserve(&a, 1001).unwrap_err(), DeniedKind::ExceedsQuota);
+}
+
+#[test]
+fn those_who_wait_are_served_in_order_and_whoever_does_not_fit_is_told() {
+    let cluster = Cluster::new();
+    let node = cluster.node("a");
+    let asking: Vec<_> = [400, 2000, 300, 500, 300].map(|bytes| node.reserve("t", bytes)).into();
+    while node.step() {}
+    let outcomes: Vec<_> = asking
+        .into_iter()
+        .map(|asking| asking.wait().map(|grant| std::mem::ManuallyDrop::new(grant).reserved()))
+        .map(|outcome| outcome.map_err(|denied| denied.kind()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            Ok(400),
+            Err(DeniedKind::ExceedsQuota),
+            Ok(300),
+            Err(DeniedKind::Quota),
+            Ok(300)
+        ]
+    );
+}
+
+#[test]
+fn idle_leases_go_back_and_their_tenants_are_forgotten() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    reserve(&a, 900).unwrap().commit(900);
+    assert_eq!(reserve(&b, 95).unwrap_err(), DeniedKind::Quota, "a holds some ahead");
+    beat(&cluster, &[&a]);
+    beat(&cluster, &[&a]);
+    assert_eq!(hold(&cluster, "a"), 0);
+    beat(&cluster, &[&a]);
+    assert_eq!(a.report().tenants, 0);
+    let grant = reserve(&b, 95).unwrap();
+    // Found again, with what it had stored.
+    assert_eq!(reserve(&a, 6).unwrap_err(), DeniedKind::Quota);
+    drop(grant);
+    reserve(&a, 5).unwrap().commit(5);
+    beat(&cluster, &[&a, &b]);
+    assert_eq!(cluster.store.record("t").unwrap().nodes["a"].share, 905);
+}
+
+#[test]
+fn a_late_duplicate_of_a_message_that_gave_bytes_back_is_refused() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    // a leases 500 and gives them back; that message is repeated later.
+    drop(reserve(&a, 500).unwrap());
+    cluster.store.keep_requests();
+    beat(&cluster, &[&a]);
+    beat(&cluster, &[&a]);
+    let shrink = std::iter::from_fn(|| cluster.store.take_request()).last().unwrap();
+    assert_eq!(shrink.floor, 0);
+    let at_a = reserve(&a, 500).unwrap();
+    assert_eq!(cluster.store.deliver(&shrink), SyncReply::Stale);
+    assert_eq!(reserve(&b, 700).unwrap_err(), DeniedKind::Quota);
+    drop(at_a);
+}
+
+/// Calls back while it is being asked.
+struct Interrupting {
+    inner: FakeStore,
+    during: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+}
+
+impl LeaseStore for Interrupting {
+    fn sync(&mut self, requests: &[SyncRequest]) -> Result<Vec<SyncReply>, StoreError> {
+        let replies = self.inner.sync(requests)?;
+        if let Some(during) = self.during.get() {
+            during();
+        }
+        Ok(replies)
+    }
+
+    fn set_limit(&mut self, tenant: &str, limit: Option<Limit>) -> Result<(), StoreError> {
+        self.inner.set_limit(tenant, limit)
+    }
+}
+
+#[test]
+fn what_is_given_back_can_no_longer_be_taken_while_the_message_is_under_way() {
+    let cluster = Cluster::new();
+    let during = Arc::default();
+    let store = Interrupting {
+        inner: cluster.store.clone(),
+        during: Arc::clone(&during),
+    };
+    let a = cluster.node_with(store, |leasing| leasing.node("a").chunk(500));
+    drop(reserve(&a, 500).unwrap());
+    let b = cluster.node("b");
+    let taken = Arc::new(Mutex::new((0, 0)));
+    let (own, seen) = (a.clone(), taken.clone());
+    let _ = during.set(Box::new(move || {
+        // The store has the message, and lets another node have the bytes; the reply is not there yet.
+        if let Ok(grant) = reserve(&b, 800) {
+            std::mem::forget(grant);
+            seen.lock().unwrap().1 += 800;
+        }
+        while let Ok(grant) = own.try_reserve("t", 10) {
+            std::mem::forget(grant);
+            seen.lock().unwrap().0 += 10;
+        }
+    }));
+    beat(&cluster, &[&a]);
+    beat(&cluster, &[&a]);
+    let (at_a, at_b) = *taken.lock().unwrap();
+    assert!(at_a + at_b <= 1000, "{at_a} + {at_b}");
+    assert_eq!(at_b, 800, "the case did come up");
+}
+
+#[test]
+fn a_lost_reply_is_made_good_by_the_next() {
+    let cluster = Cluster::new();
+    let node = cluster.node("a");
+    cluster.store.lose_replies(1);
+    let asking = node.reserve("t", 600);
+    assert!(!node.step());
+    cluster.clock.advance(SECOND / 2);
+    assert!(node.step());
+    asking.wait().unwrap().commit(600);
+    for _ in 0..3 {
+        cluster.store.lose_replies(2);
+        beat(&cluster, &[&node]);
+        cluster.clock.advance(3 * SECOND);
+        while node.step() {}
+    }
+    assert_eq!(cluster.store.record("t").unwrap().used(), 600);
+    assert_eq!(reserve(&node, 400).unwrap().reserved(), 400);
+}
+
+#[test]
+fn a_node_that_died_keeps_what_it_had_leased_until_it_comes_back_and_looks() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    let dead = reserve(&a, 600).unwrap();
+    std::mem::forget(dead);
+    drop(a);
+    cluster.clock.advance(1000 * SECOND);
+    assert_eq!(
+        reserve(&b, 500).unwrap_err(),
+        DeniedKind::Quota,
+        "nobody else gets it, ever"
+    );
+
+    let a = cluster.node("a");
+    let scan = a.scan("t");
+    while a.step() {}
+    let scan = scan.wait().unwrap();
+    assert!(scan.used_here() >= 600, "counts as stored until somebody looks");
+    assert_eq!(reserve(&b, 500).unwrap_err(), DeniedKind::Quota);
+    scan.reconcile_here(250);
+    beat(&cluster, &[&a, &b]);
+    reserve(&b, 700).unwrap().commit(700);
+    beat(&cluster, &[&a, &b]);
+    assert_eq!(cluster.store.record("t").unwrap().used(), 950);
+}
+
+#[test]
+fn with_reaping_others_get_what_a_dead_node_had_leased() {
+    let cluster = Cluster::new();
+    let reaping = |leasing: Leasing| leasing.ttl(20 * SECOND).reap_after(10 * SECOND);
+    let a = cluster.node_with(cluster.store.clone(), |leasing| reaping(leasing.node("a")));
+    let b = cluster.node_with(cluster.store.clone(), |leasing| reaping(leasing.node("b")));
+    let stands_still = reserve(&a, 600).unwrap();
+    reserve(&a, 100).unwrap().commit(100);
+    cluster.clock.advance(29 * SECOND);
+    assert_eq!(reserve(&b, 900).unwrap_err(), DeniedKind::Quota);
+    cluster.clock.advance(2 * SECOND);
+    let at_b = reserve(&b, 800).unwrap();
+    // It wakes up and is told so. What it has under way still counts, and what it stored was never lost.
+    while a.step() {}
+    assert!(reserve(&a, 1).is_err());
+    stands_still.commit(600);
+    beat(&cluster, &[&a]);
+    drop(at_b);
+    beat(&cluster, &[&a, &b]);
+    beat(&cluster, &[&a, &b]);
+    assert_eq!(cluster.store.record("t").unwrap().used(), 700);
+    assert_eq!(reserve(&b, 301).unwrap_err(), DeniedKind::Quota);
+}
+
+#[test]
+fn a_node_that_cannot_renew_its_lease_stops_before_others_can_have_it() {
+    let cluster = Cluster::new();
+    let a = cluster.node_with(cluster.store.clone(), |leasing| {
+        leasing.node("a").ttl(20 * SECOND).reap_after(10 * SECOND).chunk(300)
+    });
+    drop(reserve(&a, 100).unwrap());
+    cluster.store.fail("cut off");
+    cluster.clock.advance(15 * SECOND);
+    a.step();
+    drop(a.try_reserve("t", 10).unwrap());
+    cluster.clock.advance(2 * SECOND);
+    a.step();
+    assert_eq!(a.try_reserve("t", 10).unwrap_err().kind(), DeniedKind::WouldWait);
+}
+
+#[test]
+fn two_processes_of_one_name_do_not_fight() {
+    let cluster = Cluster::new();
+    let first = cluster.node("a");
+    let upload = reserve(&first, 300).unwrap();
+    let second = cluster.node("a");
+    drop(reserve(&second, 100).unwrap());
+    beat(&cluster, &[&first]);
+    assert_eq!(first.reserve("t", 10).wait().unwrap_err().kind(), DeniedKind::Unknown);
+    assert!(first.try_reserve("t", 1).is_err());
+    upload.commit(300);
+    beat(&cluster, &[&first, &second]);
+    // What the first had leased counts as stored.
+    let used = cluster.store.record("t").unwrap().used();
+    assert!((300..=400).contains(&used), "{used}");
+    let events = cluster.events.lock().unwrap();
+    let told = events
+        .iter()
+        .filter(|event| event.starts_with("NodeSuperseded"))
+        .count();
+    assert_eq!(told, 1, "{events:?}");
+}
+
+#[test]
+fn a_missing_record_is_not_nothing() {
+    let cluster = Cluster::new();
+    let careful = cluster.node_with(cluster.store.clone(), |leasing| {
+        leasing.node("a").on_missing_record(MissingRecord::Refuse)
+    });
+    assert_eq!(reserve(&careful, 1).unwrap_err(), DeniedKind::Unknown);
+    assert!(cluster.store.record("t").is_none());
+
+    let measured = Arc::new(Mutex::new(Err("no answer")));
+    let tells = measured.clone();
+    let measuring = cluster.node_with(cluster.store.clone(), |leasing| {
+        leasing.node("b").measure_missing(move |_: &str| *tells.lock().unwrap())
+    });
+    assert_eq!(reserve(&measuring, 1).unwrap_err(), DeniedKind::Unknown);
+    *measured.lock().unwrap() = Ok(700);
+    assert_eq!(reserve(&measuring, 301).unwrap_err(), DeniedKind::Quota);
+    drop(reserve(&measuring, 300).unwrap());
+    drop(reserve(&careful, 100).unwrap());
+}
+
+#[test]
+fn a_record_that_was_lost_is_told_again_before_anything_is_leased() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    reserve(&a, 300).unwrap().commit(300);
+    reserve(&b, 600).unwrap().commit(600);
+    beat(&cluster, &[&a, &b]);
+    cluster.store.lose_records();
+    assert_eq!(reserve(&a, 200).unwrap_err(), DeniedKind::Unknown, "b has not told yet");
+    beat(&cluster, &[&b]);
+    assert_eq!(cluster.store.record("t").unwrap().used(), 900);
+    for _ in 0..4 {
+        beat(&cluster, &[&a, &b]);
+    }
+    assert_eq!(reserve(&a, 101).unwrap_err(), DeniedKind::Quota);
+    drop(reserve(&a, 100).unwrap());
+    assert!(
+        cluster
+            .events
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|event| event.starts_with("RecordLost"))
+    );
+}
+
+#[test]
+fn a_credit_makes_room_at_once_here_and_soon_elsewhere() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    reserve(&a, 1000).unwrap().commit(1000);
+    a.credit("t", 400);
+    reserve(&a, 300).unwrap().commit(300);
+    assert_eq!(reserve(&b, 101).unwrap_err(), DeniedKind::Quota);
+    // Through a node that has not stored anything.
+    b.credit("t", 500);
+    while b.step() {}
+    drop(reserve(&a, 600).unwrap());
+    beat(&cluster, &[&a, &b]);
+    let record = cluster.store.record("t").unwrap();
+    assert_eq!((record.used(), record.nodes["b"].share), (400, -500));
+}
+
+#[test]
+fn whoever_goes_away_while_waiting_leaves_nothing_reserved() {
+    let cluster = Cluster::new();
+    let node = cluster.node("a");
+    drop(node.reserve("t", 100));
+    while node.step() {}
+    let granted = node.reserve("t", 200);
+    while node.step() {}
+    // Granted, and never fetched.
+    drop(granted);
+    assert_eq!(node.usage("t").reserved, 0);
+    beat(&cluster, &[&node]);
+    beat(&cluster, &[&node]);
+    assert_eq!(hold(&cluster, "a"), 0);
+}
+
+#[test]
+fn a_limit_set_on_one_node_holds_on_all() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    reserve(&b, 500).unwrap().commit(500);
+    a.set_limit("t", Limit::bytes(400)).unwrap();
+    assert_eq!(reserve(&a, 1).unwrap_err(), DeniedKind::Quota);
+    beat(&cluster, &[&a, &b]);
+    assert_eq!(b.usage("t").limit, Limit::bytes(400));
+    assert_eq!(reserve(&b, 401).unwrap_err(), DeniedKind::ExceedsQuota);
+    b.set_limit("t", Limit::UNLIMITED).unwrap();
+    drop(reserve(&a, 1 << 40).unwrap());
+    a.set_limit("t", None).unwrap();
+    assert_eq!(reserve(&b, 1 << 40).unwrap_err(), DeniedKind::ExceedsQuota);
+    cluster.store.fail("out of order");
+    assert!(a.set_limit("t", Limit::bytes(1)).is_err());
+}
+
+#[test]
+fn closing_gives_everything_back() {
+    let cluster = Cluster::new();
+    let named = cluster.node("a");
+    let anonymous = cluster.node_with(cluster.store.clone(), |leasing| leasing);
+    for node in [&named, &anonymous] {
+        reserve(node, 100).unwrap().commit(100);
+        node.close();
+        assert_eq!(node.reserve("t", 500).wait().unwrap_err().kind(), DeniedKind::Unknown);
+    }
+    let record = cluster.store.record("t").unwrap();
+    assert_eq!(
+        (record.used(), record.base),
+        (200, 100),
+        "whoever has no name comes not back"
+    );
+    assert!(record.nodes.values().all(|node| node.hold == 0));
+}

@@ -22,7 +22,10 @@ fn what_is_reserved_is_stored_or_given_back() {
     let grant = ledger.try_reserve("a", 60).unwrap();
     assert_eq!(used(&ledger, "a"), (0, 60));
     assert_eq!(ledger.try_reserve("a", 41).unwrap_err().kind(), DeniedKind::Quota);
-    assert_eq!(ledger.try_reserve("a", 101).unwrap_err().kind(), DeniedKind::ExceedsQuota);
+    assert_eq!(
+        ledger.try_reserve("a", 101).unwrap_err().kind(),
+        DeniedKind::ExceedsQuota
+    );
     drop(ledger.try_reserve("a", 40).unwrap());
     grant.commit(50);
     assert_eq!(used(&ledger, "a"), (50, 0));
@@ -85,7 +88,11 @@ fn limits_change_at_once() {
     ledger.set_limit("poor", Limit::UNLIMITED).unwrap();
     drop(ledger.try_reserve("poor", 1 << 50).unwrap());
     ledger.set_limit("poor", Limit::bytes(4)).unwrap();
-    assert_eq!(ledger.try_reserve("poor", 0).unwrap_err().kind(), DeniedKind::Quota, "5 of 4 are stored");
+    assert_eq!(
+        ledger.try_reserve("poor", 0).unwrap_err().kind(),
+        DeniedKind::Quota,
+        "5 of 4 are stored"
+    );
     ledger.set_limit("poor", None).unwrap();
     assert_eq!(ledger.usage("poor").limit, Limit::bytes(20));
 
@@ -102,7 +109,10 @@ fn nothing_and_unlimited_are_different() {
     let ledger = Ledger::builder().limit("none", Limit::bytes(0)).build().unwrap();
     drop(ledger.try_reserve("anybody", 1 << 59).unwrap());
     assert!(ledger.try_reserve("none", 1).unwrap_err().is_permanent());
-    assert!(ledger.try_reserve("anybody", u64::MAX).is_err(), "absurd amounts are never taken");
+    assert!(
+        ledger.try_reserve("anybody", u64::MAX).is_err(),
+        "absurd amounts are never taken"
+    );
 }
 
 #[test]

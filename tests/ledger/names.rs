@@ -63,7 +63,10 @@ fn settings_without_sense_are_named() {
         (Ledger::builder().overflow("x".repeat(257)), "overflow"),
     ] {
         let error = builder.build().unwrap_err();
-        assert_eq!((error.kind(), error.setting()), (BuildErrorKind::InvalidSetting, setting));
+        assert_eq!(
+            (error.kind(), error.setting()),
+            (BuildErrorKind::InvalidSetting, setting)
+        );
         assert!(error.to_string().contains("give"), "{error}");
     }
 }

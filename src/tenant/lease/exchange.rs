@@ -10,7 +10,7 @@ use std::{
 use super::{
     LeaseStore, MissingRecord, Seed, SyncReply, SyncRequest,
     keeper::{Cell, Keeper, lock},
-    lease::{Lease, Next, Occasion, Stage},
+    lease::{Lease, Next, Occasion, Stage, epoch},
 };
 use crate::{
     capacity::{Event, notify},
@@ -245,8 +245,7 @@ impl Keeper {
                 tenant,
             });
         }
-        // No two records have the same: numbers of one node differ by the sequence, and nodes by the time they started.
-        let epoch = self.incarnation ^ self.sequence.fetch_add(1, Relaxed).rotate_left(32);
+        let epoch = epoch(self.incarnation, self.sequence.fetch_add(1, Relaxed) + 1);
         self.with_lease(place, |lease| {
             lease.plant(Seed { epoch, used, measured });
             self.enqueue(lease, true);

@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{LeaseSettings, Seed, SyncReply, SyncRequest, Synced, Unreachable, waiter::Waiter};
+use super::{LeaseSettings, MissingRecord, Seed, SyncReply, SyncRequest, Synced, Unreachable, waiter::Waiter};
 use crate::tenant::{
     Denied, DeniedKind, Limit, Usage,
     entry::{Entry, LEASED},
@@ -38,6 +38,11 @@ pub(super) struct Lease {
     seen: u64,
     /// Heartbeats in a row without a request.
     quiet_beats: u32,
+}
+
+/// No two records have the same: numbers of one node differ by the sequence, and nodes by the time they started.
+pub(super) fn epoch(incarnation: u64, sequence: u64) -> u64 {
+    incarnation ^ sequence.rotate_left(32)
 }
 
 /// At most one request to the store is under way for a tenant.
@@ -192,7 +197,11 @@ impl Lease {
             limit,
             ttl: settings.ttl,
             reap_after: settings.reap_after,
-            seed: self.seed,
+            // Asked for beforehand where the answer is known, so that a new tenant costs one exchange and not two.
+            seed: self.seed.or_else(|| match settings.missing {
+                MissingRecord::StartAtZero if share.is_none() => Some(Seed::nothing(epoch(self.incarnation, sequence))),
+                _ => None,
+            }),
             leave: occasion == Occasion::Closing && settings.is_anonymous,
         }
     }

@@ -77,6 +77,17 @@ pub struct Seed {
     pub measured: bool,
 }
 
+impl Seed {
+    /// For a tenant who has stored nothing, as far as anybody knows.
+    pub(super) const fn nothing(epoch: u64) -> Self {
+        Self {
+            epoch,
+            used: 0,
+            measured: false,
+        }
+    }
+}
+
 /// How a record answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -30,7 +30,7 @@ impl Waiter {
         }
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         matches!(*self.lock(), State::Waiting(_))
     }
 
