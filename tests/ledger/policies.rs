@@ -36,6 +36,7 @@ fn a_lease_hides_it() {
     assert_eq!(node.reserve("t", 10).wait().unwrap_err().kind(), DeniedKind::Unknown);
     cluster.store.recover();
     cluster.clock.advance(2 * SECOND);
+    assert!(node.step(), "it is tried again without a request");
     drop(reserve(&node, 500).unwrap());
     let events = cluster.events.lock().unwrap();
     assert_eq!(events.len(), 2, "{events:?}");

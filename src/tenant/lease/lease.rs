@@ -149,13 +149,13 @@ impl Lease {
         let charged = entry.charged();
         let refills = std::mem::take(&mut self.wants_refill) && occasion != Occasion::Closing;
         let wants_more = wanted > 0 || refills || (occasion == Occasion::Heartbeat && self.quiet_beats == 0);
+        let spare = LEASED.saturating_sub(charged);
         let keep = match occasion {
             _ if wanted > 0 => u64::MAX,
             Occasion::Closing => 0,
             Occasion::Heartbeat if self.quiet_beats >= settings.give_back_after => 0,
-            _ => settings.chunk,
+            _ => settings.chunk.min(self.fair_share(spare)),
         };
-        let spare = LEASED.saturating_sub(charged);
         let given = entry.charge_up_to(spare.saturating_sub(keep), LEASED);
         self.hold = self.hold.saturating_sub(given);
 
@@ -279,8 +279,10 @@ impl Lease {
             self.waiting.pop_front();
         }
         entry.release(raised);
-        // Who came after the request was written is not in its need and asks again.
-        if synced.hold < sent.floor.saturating_add(sent.need) {
+        // Who came after the request was written is not in its need and asks again; so does everybody while the record
+        // has not heard of deletes that may make room.
+        let has_heard_all = !(sent.is_first && self.has_news(entry));
+        if has_heard_all && synced.hold < sent.floor.saturating_add(sent.need) {
             self.deny_what_does_not_fit(entry, synced);
         }
     }
@@ -343,6 +345,14 @@ impl Lease {
         self.sent = None;
     }
 
+    /// What a node may hold ahead of need: of what is not taken, its own idle part included, as much as a record would give
+    /// out. Near a limit nobody sits on the rest.
+    fn fair_share(&self, spare: u64) -> u64 {
+        self.known.map_or(0, |known| {
+            known.room.saturating_add(spare) / super::record::SHARE_OF_FREE
+        })
+    }
+
     /// Whether there is something that the record does not know.
     pub(super) fn has_news(&self, entry: &Entry) -> bool {
         entry.used() != self.reported || self.credited != self.credited_reported
@@ -360,10 +370,9 @@ impl Lease {
 
     /// From which charge on more should be asked for: when half of what is spare is gone, if the record has more.
     pub(super) fn refill_above(&self, entry: &Entry, chunk: u64) -> u64 {
-        const TOO_LITTLE: u64 = 4096;
         let spare = LEASED.saturating_sub(entry.charged());
         match self.known {
-            Some(known) if chunk > 0 && spare > TOO_LITTLE && known.room > spare => LEASED - spare / 2,
+            Some(known) if chunk > 0 && spare > chunk / 64 && known.room > spare => LEASED - spare / 2,
             _ => u64::MAX,
         }
     }

@@ -46,7 +46,7 @@ pub struct NodeRecord {
 const TOMBSTONE: Duration = Duration::from_secs(3600);
 /// Of what is free, a chunk beyond the need is at most the eighth part, so that nodes which come near the limit take
 /// less and less ahead and all of it stays usable.
-const SHARE_OF_FREE: u64 = 8;
+pub(super) const SHARE_OF_FREE: u64 = 8;
 
 impl Record {
     /// Applies one request to a tenant's record, or makes the record if it is missing and the request has a seed. A
