@@ -82,7 +82,7 @@ mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure};
+pub use admission::{FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure, Stored};
 pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,
@@ -103,7 +103,8 @@ pub use probe::{MemoryProbe, Pressure, PressureProbe, PressureWindow};
 #[cfg(feature = "grpc-details")]
 pub use respond::GrpcWithDetails;
 pub use respond::{
-    Class, Classifier, DefaultClassifier, Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
+    Class, Classifier, DefaultClassifier, MissingTenant, Protocol, RenderContext, Renderer, RetryAfter,
+    TemporaryStatus, TenantFrom, TenantKey,
 };
 
 /// The examples of the README and of the guide are tests too.

@@ -1,7 +1,19 @@
-use std::{fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-use super::{Hold, Limits, Scope, hold::Pool};
-use crate::capacity::{Demand, Event, Observer, Priority, Reason, Refusal, notify};
+use super::{
+    Hold, Limits, Scope,
+    hold::{Pool, Wish},
+    tenants::{Step, TenantHolds, TenantNames, Waiting},
+};
+use crate::{
+    capacity::{Demand, Event, Observer, Priority, Reason, Refusal, notify},
+    tenant::Ledger,
+};
 
 /// Decides about demands, with the scopes and limits of one layer.
 #[derive(Debug)]
@@ -18,19 +30,35 @@ pub(crate) enum Verdict {
     /// Go on; nothing is held: the demand is exempt, or would have been refused and is only reported.
     Passed,
     Refused(Refusal),
+    /// A ledger must ask its store; the rest is decided by [`Admission::poll`].
+    Waits(Box<Waits>),
+}
+
+/// A decision under way.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    waiting: Waiting,
+    wish: Wish,
 }
 
 /// What a decision is made by.
 pub(super) struct Rules {
     pub(super) scopes: Box<[Scope]>,
+    pub(super) tenants: Box<[Ledger]>,
     pub(super) limits: Limits,
     observers: Box<[Arc<dyn Observer>]>,
 }
 
 impl Admission {
-    pub(crate) fn new(scopes: Vec<Scope>, limits: Limits, observers: Vec<Arc<dyn Observer>>) -> Self {
+    pub(crate) fn new(
+        scopes: Vec<Scope>,
+        tenants: Vec<Ledger>,
+        limits: Limits,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
         let rules = Arc::new(Rules {
             scopes: scopes.into(),
+            tenants: tenants.into(),
             limits,
             observers: observers.into(),
         });
@@ -44,21 +72,118 @@ impl Admission {
     /// now, so that a client is not told to wait for nothing.
     #[inline]
     pub(crate) fn admit(&self, demand: Demand, priority: Priority) -> Verdict {
-        let limits = &self.rules.limits;
-        let (bytes, is_empty) = match demand {
-            Demand::Exempt => return Verdict::Passed,
-            Demand::Bytes(bytes) => (bytes.max(limits.minimum), false),
-            Demand::Unknown if limits.require_length => return self.refuse(Refusal::new(Reason::LengthRequired)),
-            Demand::Unknown => (limits.minimum, false),
-            Demand::Creates => (limits.minimum, true),
+        let wish = match self.wish(demand, priority) {
+            Ok(Some(wish)) => wish,
+            Ok(None) => return Verdict::Passed,
+            Err(refusal) => return self.refuse(refusal),
         };
         match self
-            .check_ceilings(bytes, priority)
-            .and_then(|()| Pool::own(&self.pools).hold(bytes, is_empty, priority))
+            .check_ceilings(wish.bytes, priority)
+            .and_then(|()| Pool::own(&self.pools).hold(&wish))
         {
             Ok(hold) => Verdict::Admitted(hold),
             Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// The same, on the accounts of tenants as well: first theirs, then the resources', all or none.
+    pub(crate) fn admit_for(&self, demand: Demand, priority: Priority, names: &TenantNames<'_>) -> Verdict {
+        let wish = match self.wish(demand, priority) {
+            Ok(Some(wish)) => wish,
+            Ok(None) => {
+                let mut holds = TenantHolds::default();
+                holds.enter(&self.rules, names);
+                return Pool::own(&self.pools)
+                    .hold_tenants(&Wish::default(), &mut holds)
+                    .map_or(Verdict::Passed, Verdict::Admitted);
+            }
+            Err(refusal) => return self.refuse(refusal),
+        };
+        if let Err(refusal) = self.check_ceilings(wish.bytes, priority) {
+            let verdict = self.refuse(refusal);
+            if !matches!(verdict, Verdict::Passed) {
+                return verdict;
+            }
+        }
+        let mut holds = TenantHolds::default();
+        match holds.reserve(&self.rules, names, 0, wish.bytes) {
+            Step::Done => self.hold_all(&wish, holds),
+            Step::Refused(refusal) => self.refuse(refusal),
+            Step::Waits(at, place, waiter) => {
+                let own = |name: &Option<Cow<'_, str>>| name.as_ref().map(|name| Cow::Owned(name.clone().into_owned()));
+                let names = std::array::from_fn(|at| names.get(at).and_then(own));
+                let waiting = Waiting {
+                    rules: self.rules.clone(),
+                    names,
+                    bytes: wish.bytes,
+                    holds,
+                    waits: Some((at, place, waiter)),
+                };
+                Verdict::Waits(Box::new(Waits { waiting, wish }))
+            }
+        }
+    }
+
+    /// Goes on with a decision that had to wait. Never `Waits`.
+    pub(crate) fn poll(&self, waits: &mut Waits, context: &Context<'_>) -> Poll<Verdict> {
+        Poll::Ready(match ready!(waits.waiting.poll(context)) {
+            Ok(holds) => self.hold_all(&waits.wish, holds),
+            Err(refusal) => self.refuse(refusal),
+        })
+    }
+
+    /// The refusal of a request that does not tell on whose account it is.
+    pub(crate) fn refuse_unnamed(&self, reason: Reason) -> Verdict {
+        self.refuse(Refusal::new(reason))
+    }
+
+    fn hold_all(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict {
+        let pool = Pool::own(&self.pools);
+        match pool.hold(wish) {
+            Ok(mut hold) => {
+                hold.charge(&mut holds, wish);
+                Verdict::Admitted(hold)
+            }
+            Err(refusal) => match self.refuse(refusal) {
+                // Only reported: what is stored counts all the same.
+                Verdict::Passed => pool
+                    .hold_tenants(wish, &mut holds)
+                    .map_or(Verdict::Passed, Verdict::Admitted),
+                verdict => {
+                    holds.roll_back(&self.rules, wish.bytes);
+                    verdict
+                }
+            },
+        }
+    }
+
+    /// What the request needs; nothing if it is exempt.
+    #[inline]
+    fn wish(&self, demand: Demand, priority: Priority) -> Result<Option<Wish>, Refusal> {
+        let limits = &self.rules.limits;
+        let mut wish = Wish {
+            priority,
+            ..Wish::default()
+        };
+        wish.bytes = match demand {
+            Demand::Exempt => return Ok(None),
+            Demand::Bytes(bytes) => bytes,
+            Demand::Declared(bytes) => {
+                wish.declared = bytes;
+                bytes
+            }
+            Demand::Unknown if limits.require_length => return Err(Refusal::new(Reason::LengthRequired)),
+            Demand::Unknown => {
+                wish.grows = true;
+                0
+            }
+            Demand::Creates => {
+                wish.is_empty = true;
+                0
+            }
+        }
+        .max(limits.minimum);
+        Ok(Some(wish))
     }
 
     #[inline]

@@ -1,18 +1,25 @@
+mod body;
+
 use std::{
     cell::Cell,
     fmt,
     sync::{
         Arc,
         atomic::{
-            AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, Release},
+            AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
     thread,
 };
 
-use super::{MAX_SCOPES, StorageFailure, admit::Rules};
-use crate::capacity::{Charge, Priority, Progress, Reason, Refusal, RefusalParts, Slab};
+pub(crate) use self::body::BodyHold;
+use super::{
+    MAX_SCOPES, MAX_TENANTS, StorageFailure, Stored,
+    admit::Rules,
+    tenants::{TenantHolds, TenantSlot, fill_slots},
+};
+use crate::capacity::{Charge, Priority, Reason, Refusal, RefusalParts, Slab};
 
 /// What an admitted request holds of all its scopes. It ends when both its halves are gone: the request body's, since a
 /// gRPC stream answers before it has read, and the response future's, since a handler writes after the last frame.
@@ -30,6 +37,29 @@ impl Hold {
     pub(crate) fn split(self) -> (BodyHold, ResponseHold) {
         (self.body, self.response)
     }
+
+    /// Adds what is reserved of tenants.
+    pub(super) fn charge(&mut self, holds: &mut TenantHolds, wish: &Wish) {
+        let half = &self.body.half;
+        fill_slots(&half.slot().tenants, holds, wish.bytes);
+        half.slot().declared.store(wish.declared, Relaxed);
+        if wish.grows && half.pool.rules.tenants.iter().any(|ledger| ledger.core().is_leased()) {
+            self.body.wait_ahead();
+        }
+    }
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wish {
+    pub(super) bytes: u64,
+    /// No body will show whether something is written.
+    pub(super) is_empty: bool,
+    /// What is stored whatever of a body comes.
+    pub(super) declared: u64,
+    /// The length is not known, so more will be needed.
+    pub(super) grows: bool,
+    pub(super) priority: Priority,
 }
 
 /// A pool of slots for the requests of one thread (or a few), with what a hold needs when it ends. Each request refers
@@ -51,12 +81,31 @@ struct Slot {
     tripped: AtomicU16,
     /// What is held of each scope and not closed yet. Written by the body's half while it lives.
     left: [AtomicU64; MAX_SCOPES],
+    /// What is reserved of tenants.
+    pub(super) tenants: [TenantSlot; MAX_TENANTS],
+    /// What is stored whatever came.
+    declared: AtomicU64,
+    /// What the body handed on; told by its half when it goes.
+    relayed: AtomicU64,
+    /// What the handler said, if it did ([`TOLD`]).
+    told: AtomicI64,
+}
+
+impl Slot {
+    #[expect(clippy::indexing_slicing, reason = "places of ledgers come from counting them")]
+    fn tenants_at(&self, at: usize) -> &TenantSlot {
+        &self.tenants[at]
+    }
 }
 
 const BODY: u8 = 1;
 const RESPONSE: u8 = 2;
 /// The body was asked for data: something may have been written.
 const POLLED: u8 = 4;
+/// The response says that what came is stored.
+const SUCCEEDED: u8 = 8;
+/// The handler told what is stored.
+const TOLD: u8 = 16;
 
 impl Pool {
     /// One pool for each of a number of threads.
@@ -92,9 +141,10 @@ impl Pool {
         &pools[place.unwrap_or(0) & (pools.len() - 1)]
     }
 
-    /// Takes `bytes` of all scopes or of none. `is_empty` says that no body will show whether something is written.
+    /// Takes what is wished of all scopes or of none.
     #[inline]
-    pub(super) fn hold(self: &Arc<Self>, bytes: u64, is_empty: bool, priority: Priority) -> Result<Hold, Refusal> {
+    pub(super) fn hold(self: &Arc<Self>, wish: &Wish) -> Result<Hold, Refusal> {
+        let Wish { bytes, priority, .. } = *wish;
         let Some(index) = self.slots.take() else {
             return Err(Refusal::new(Reason::Space));
         };
@@ -112,34 +162,48 @@ impl Pool {
                 }
                 Err(reason) => {
                     // The scopes before this one, in reverse order; those after it hold nothing.
-                    self.end(index, false);
+                    self.end(index, 0);
                     scope.core().kick();
                     return Err(self.rules.refusal(reason, Some(place), Some(bytes)));
                 }
             }
         }
+        Ok(self.hold_at(index, wish))
+    }
+
+    /// Takes nothing of any scope, and of tenants what is held already. `None` when there is no slot; nothing is held then.
+    pub(super) fn hold_tenants(self: &Arc<Self>, wish: &Wish, holds: &mut TenantHolds) -> Option<Hold> {
+        let Some(index) = self.slots.take() else {
+            holds.roll_back(&self.rules, wish.bytes);
+            return None;
+        };
+        let mut hold = self.hold_at(index, wish);
+        hold.body.unbind();
+        hold.charge(holds, wish);
+        Some(hold)
+    }
+
+    #[inline]
+    fn hold_at(self: &Arc<Self>, index: u32, wish: &Wish) -> Hold {
         let half = |side| Half {
             pool: self.clone(),
             index,
             side,
         };
-        Ok(Hold {
-            body: BodyHold {
-                reserved: bytes,
-                progress: Progress::new(self.rules.limits.write_buffer),
-                polled: is_empty,
-                priority,
-                grown: false,
-                unbound: false,
-                half: half(BODY),
-            },
+        Hold {
+            body: BodyHold::new(half(BODY), wish),
             response: ResponseHold { half: half(RESPONSE) },
-        })
+        }
     }
 
-    /// Gives everything back: as refund when certainly nothing was written, else as closed.
-    fn end(&self, index: u32, polled: bool) {
+    /// Gives everything back: as refund when certainly nothing was written, else as closed. What is stored stays on the
+    /// tenants' accounts.
+    fn end(&self, index: u32, flags: u8) {
         let slot = self.slots.slot(index);
+        let polled = flags & POLLED != 0;
+        if !self.rules.tenants.is_empty() {
+            self.settle(slot, flags);
+        }
         let inodes = slot.inodes.load(Relaxed);
         for (place, (scope, left)) in self.rules.scopes.iter().zip(&slot.left).enumerate().rev() {
             let amount = left.load(Relaxed);
@@ -165,6 +229,23 @@ impl Pool {
         slot.gone.store(0, Relaxed);
         self.slots.put(index);
     }
+
+    fn settle(&self, slot: &Slot, flags: u8) {
+        let relayed = slot.relayed.swap(0, Relaxed);
+        let declared = slot.declared.swap(0, Relaxed);
+        let stored = if flags & TOLD != 0 {
+            slot.told.load(Relaxed)
+        } else if flags & SUCCEEDED != 0 {
+            i64::try_from(relayed.max(declared)).unwrap_or(i64::MAX)
+        } else {
+            0
+        };
+        for (ledger, slot) in self.rules.tenants.iter().zip(&slot.tenants).rev() {
+            if let Some((place, reserved)) = slot.take() {
+                ledger.core().settle(place, reserved, stored);
+            }
+        }
+    }
 }
 
 /// One side's share in a slot.
@@ -182,8 +263,8 @@ impl Half {
 
     /// This side is gone; whoever goes last ends the hold.
     #[inline]
-    fn leave(&self, polled: bool) {
-        let mine = self.side | if polled { POLLED } else { 0 };
+    fn leave(&self, flags: u8) {
+        let mine = self.side | flags;
         let other = (BODY | RESPONSE) ^ self.side;
         let gone = &self.slot().gone;
         let mut before = gone.load(Acquire);
@@ -191,7 +272,7 @@ impl Half {
             before = gone.fetch_or(mine, AcqRel);
         }
         if before & other != 0 {
-            self.pool.end(self.index, (before | mine) & POLLED != 0);
+            self.pool.end(self.index, before | mine);
         }
     }
 }
@@ -202,139 +283,6 @@ impl fmt::Debug for Half {
             .field("index", &self.index)
             .field("side", &self.side)
             .finish_non_exhaustive()
-    }
-}
-
-/// The request body's half of a hold: counts what passes, closes what is written, and takes more when more comes.
-#[derive(Debug)]
-pub(crate) struct BodyHold {
-    half: Half,
-    progress: Progress,
-    /// The bytes that are paid for.
-    reserved: u64,
-    polled: bool,
-    priority: Priority,
-    /// Took more than it began with, ahead of what came.
-    grown: bool,
-    /// In report-only mode, after the refusal that would have been: counts no longer.
-    unbound: bool,
-}
-
-/// A growing hold is taken ahead by as much as it has, up to this, so that not every frame costs a reservation.
-const AHEAD: u64 = 1 << 20;
-
-impl BodyHold {
-    /// The service asks for the next frame: all but its write buffer of what it got is written.
-    #[inline]
-    pub(crate) fn asked(&mut self) {
-        self.polled = true;
-        if let Some((before, now)) = self.progress.asked() {
-            self.close(before, now);
-        }
-    }
-
-    /// A frame is about to be handed on.
-    #[inline]
-    pub(crate) fn relay(&mut self, bytes: u64) -> Result<(), Refusal> {
-        self.progress.relay(bytes);
-        if self.progress.relayed() <= self.reserved {
-            return Ok(());
-        }
-        self.grow()
-    }
-
-    fn grow(&mut self) -> Result<(), Refusal> {
-        if self.unbound {
-            return Ok(());
-        }
-        let needed = self.progress.relayed();
-        let ahead = needed
-            .saturating_add(self.reserved.min(AHEAD))
-            .min(self.half.pool.rules.limits.maximum);
-        if ahead > needed && self.extend_to(ahead).is_ok() {
-            return Ok(());
-        }
-        let Err(refusal) = self.extend_to(needed) else {
-            return Ok(());
-        };
-        let rules = &self.half.pool.rules;
-        rules.tell_refused(&refusal);
-        if rules.limits.report_only {
-            self.unbound = true;
-            return Ok(());
-        }
-        self.half.slot().tripped.store(trip_code(&refusal, rules), Release);
-        Err(refusal)
-    }
-
-    /// Takes what a body of `bytes` needs beyond what it has, of all scopes or of none.
-    fn extend_to(&mut self, bytes: u64) -> Result<(), Refusal> {
-        let pool = &*self.half.pool;
-        let rules = &*pool.rules;
-        let refuse = |reason, place| Err(rules.refusal(reason, place, Some(bytes)).into_mid_stream());
-        if bytes > rules.limits.maximum {
-            return refuse(Reason::TooLarge, None);
-        }
-        let mut added = [0; MAX_SCOPES];
-        for (place, (scope, more)) in rules.scopes.iter().zip(&mut added).enumerate() {
-            let taken = scope.amount(bytes, self.priority).and_then(|amount| {
-                let more = amount.saturating_sub(scope.tariff().total(self.reserved));
-                scope.extend(more, self.priority)
-            });
-            match taken {
-                Ok(taken) => *more = taken,
-                Err(reason) => {
-                    for (scope, more) in rules.scopes.iter().zip(added).take(place).rev() {
-                        scope.core().bytes.refund(more);
-                    }
-                    scope.core().kick();
-                    return refuse(reason, Some(place));
-                }
-            }
-        }
-        for (left, more) in pool.slots.slot(self.half.index).left.iter().zip(added) {
-            left.store(left.load(Relaxed) + more, Relaxed);
-        }
-        self.reserved = bytes;
-        self.grown = true;
-        Ok(())
-    }
-
-    #[cold]
-    fn close(&self, before: u64, now: u64) {
-        let slot = self.half.slot();
-        for (scope, left) in self.half.pool.rules.scopes.iter().zip(&slot.left) {
-            let written = scope.tariff().written(now) - scope.tariff().written(before);
-            let had = left.load(Relaxed);
-            let closing = written.min(had);
-            if closing > 0 {
-                left.store(had - closing, Relaxed);
-                scope.core().close(closing);
-            }
-        }
-    }
-
-    /// Bytes that were taken ahead and never came cannot have been written.
-    fn return_what_never_came(&self) {
-        let slot = self.half.slot();
-        let relayed = self.progress.relayed();
-        for (scope, left) in self.half.pool.rules.scopes.iter().zip(&slot.left) {
-            let unused = scope.tariff().total(self.reserved) - scope.tariff().total(relayed);
-            let had = left.load(Relaxed);
-            let unused = unused.min(had);
-            left.store(had - unused, Relaxed);
-            scope.core().bytes.refund(unused);
-        }
-    }
-}
-
-impl Drop for BodyHold {
-    #[inline]
-    fn drop(&mut self) {
-        if self.grown && self.progress.relayed() < self.reserved {
-            self.return_what_never_came();
-        }
-        self.half.leave(self.polled);
     }
 }
 
@@ -360,7 +308,26 @@ impl ResponseHold {
         // Codes are made below from a reason's place, so there is one.
         let reason = Reason::ALL.get(usize::from(reason)).copied().unwrap_or(Reason::Space);
         let place = (place > 0).then(|| usize::from(place) - 1);
-        self.half.pool.rules.refusal(reason, place, None).into_mid_stream()
+        let rules = &self.half.pool.rules;
+        match place.and_then(|place| place.checked_sub(MAX_SCOPES)) {
+            None => rules.refusal(reason, place, None),
+            Some(at) => self.tenant_refusal(reason, at),
+        }
+        .into_mid_stream()
+    }
+
+    fn tenant_refusal(&self, reason: Reason, at: usize) -> Refusal {
+        let rules = &self.half.pool.rules;
+        let place = self.half.slot().tenants_at(at).place();
+        let ledger = rules.tenants.get(at);
+        Refusal::from_parts(RefusalParts {
+            reason,
+            resource: ledger.map(|ledger| ledger.core().name().clone()),
+            tenant: place.and_then(|place| ledger?.core().tenant_at(place)),
+            requested: None,
+            limit: None,
+            mid_stream: true,
+        })
     }
 
     /// The storage said itself that it is full. The refusal that follows; `None` in report-only mode.
@@ -387,21 +354,47 @@ impl ResponseHold {
     }
 }
 
-impl Drop for ResponseHold {
+impl ResponseHold {
+    /// Whether it matters what the response says.
     #[inline]
-    fn drop(&mut self) {
-        self.half.leave(false);
+    pub(crate) fn charges_tenants(&self) -> bool {
+        !self.half.pool.rules.tenants.is_empty()
+    }
+
+    /// What the response says: whether what came is stored, and how much exactly, if the handler told.
+    pub(crate) fn conclude(&self, succeeded: bool, told: Option<Stored>) {
+        let slot = self.half.slot();
+        let mut flags = if succeeded { SUCCEEDED } else { 0 };
+        if let Some(Stored(bytes)) = told {
+            slot.told.store(bytes, Relaxed);
+            flags |= TOLD;
+        }
+        slot.gone.fetch_or(flags, AcqRel);
     }
 }
 
-fn trip_code(refusal: &Refusal, rules: &Rules) -> u16 {
+impl Drop for ResponseHold {
+    #[inline]
+    fn drop(&mut self) {
+        self.half.leave(0);
+    }
+}
+
+fn trip_code(refusal: &Refusal, rules: &Rules, slot: &Slot) -> u16 {
     let place_of = |found: Option<usize>| found.map_or(0, |place| place as u8 + 1);
     let reason = Reason::ALL.iter().position(|reason| *reason == refusal.reason());
-    let scope = rules
-        .scopes
-        .iter()
-        .position(|scope| Some(&*scope.core().name) == refusal.resource());
-    // Both are below 255: there are few reasons, and at most MAX_SCOPES scopes.
+    let name = refusal.resource();
+    let scope = if refusal.tenant().is_some() {
+        let mut charged = rules.tenants.iter().zip(&slot.tenants);
+        let ledger = charged.position(|(ledger, slot)| {
+            let tenant = slot.place().and_then(|place| ledger.core().tenant_at(place));
+            Some(ledger.name()) == name && tenant.as_deref() == refusal.tenant()
+        });
+        ledger.map(|at| at + MAX_SCOPES)
+    } else {
+        rules.scopes.iter().position(|scope| Some(&*scope.core().name) == name)
+    };
+    // Both are below 255: there are few reasons, and at most MAX_SCOPES scopes and MAX_TENANTS ledgers.
     1 + u16::from_le_bytes([reason.unwrap_or(0) as u8, place_of(scope)])
 }
 
@@ -418,6 +411,7 @@ impl Rules {
         Refusal::from_parts(RefusalParts {
             reason,
             resource: scope.map(|scope| scope.core().name.clone()),
+            tenant: None,
             requested,
             limit,
             mid_stream: false,

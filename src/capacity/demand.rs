@@ -14,6 +14,8 @@ pub(crate) enum Demand {
     Exempt,
     /// This many bytes. More than that may still come; it is counted as it passes.
     Bytes(u64),
+    /// This many bytes are stored, whatever of a body comes.
+    Declared(u64),
     /// Something, of a length that shows only as it arrives.
     Unknown,
     /// Something without a length of its own, such as a directory or an empty file. It needs room all the same.

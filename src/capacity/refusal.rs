@@ -21,6 +21,7 @@ pub struct Refusal {
 pub(crate) struct RefusalParts {
     pub(crate) reason: Reason,
     pub(crate) resource: Option<Arc<str>>,
+    pub(crate) tenant: Option<Box<str>>,
     pub(crate) requested: Option<u64>,
     pub(crate) limit: Option<u64>,
     pub(crate) mid_stream: bool,
@@ -33,6 +34,7 @@ impl Refusal {
         Self::from_parts(RefusalParts {
             reason,
             resource: None,
+            tenant: None,
             requested: None,
             limit: None,
             mid_stream: false,
@@ -60,7 +62,13 @@ impl Refusal {
         self.parts.reason.is_permanent()
     }
 
-    /// The name of the resource that refused, if one did. Not meant for clients.
+    /// The tenant whose limit it was, if it was that. Not meant for clients.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.parts.tenant.as_deref()
+    }
+
+    /// The name of the resource or ledger that refused, if one did. Not meant for clients.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
         self.parts.resource.as_deref()
@@ -72,8 +80,8 @@ impl Refusal {
         self.parts.requested
     }
 
-    /// The bytes that could have been admitted: the configured maximum, the resource's ceiling, or its room at that
-    /// moment. Not meant for clients.
+    /// The bytes that could have been admitted: the configured maximum, the resource's ceiling or its room at that
+    /// moment, or the tenant's limit. Not meant for clients.
     #[must_use]
     pub const fn limit(&self) -> Option<u64> {
         self.parts.limit

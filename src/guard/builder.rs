@@ -1,16 +1,20 @@
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 
 use super::{
     Linger, StorageGuardLayer,
-    layer::{Essential, Shared},
+    layer::{Essential, Shared, StoredIf},
     linger::Lingering,
 };
 use crate::{
-    admission::{Admission, Limits, MAX_SCOPES, Resource, Scope},
+    admission::{Admission, Limits, MAX_SCOPES, MAX_TENANTS, Resource, Scope},
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
-    respond::{Answers, Classifier, DefaultClassifier, LengthHints, Protocol, Renderer, RetryAfter, TemporaryStatus},
+    respond::{
+        Answers, Classifier, DefaultClassifier, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter,
+        TemporaryStatus, TenantKey,
+    },
+    tenant::{Ledger, is_name},
 };
 
 /// Settings of a [`StorageGuardLayer`].
@@ -26,6 +30,9 @@ pub struct StorageGuardBuilder {
     answers: Answers,
     linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
+    tenants: Vec<(Ledger, Box<dyn TenantKey>)>,
+    missing_tenant: MissingTenant,
+    stored_if: Option<Box<StoredIf>>,
 }
 
 impl StorageGuardBuilder {
@@ -41,6 +48,9 @@ impl StorageGuardBuilder {
             answers: Answers::default(),
             linger: Linger::default(),
             observers: Vec::new(),
+            tenants: Vec::new(),
+            missing_tenant: MissingTenant::default(),
+            stored_if: None,
         }
     }
 
@@ -52,6 +62,30 @@ impl StorageGuardBuilder {
     /// Adds a resource, and says which part of a body lands there.
     pub fn resource_charged(mut self, resource: Resource, charge: Charge) -> Self {
         self.resources.push((resource, charge));
+        self
+    }
+
+    /// Charges a tenant of this ledger with what each request stores: its body's bytes, without what a file system needs
+    /// beside them. At most four; of an organisation and a user in it, say, each request takes of both or of none.
+    ///
+    /// A tenant over its limit is refused with 507 for the reason [`Quota`](crate::Reason::Quota), and with 413 what is
+    /// larger than the whole limit. Requests that are never refused, such as `DELETE`, are looked at for
+    /// [`Stored`](crate::Stored) only.
+    pub fn tenant(mut self, ledger: Ledger, key: impl TenantKey + 'static) -> Self {
+        self.tenants.push((ledger, Box::new(key)));
+        self
+    }
+
+    /// Sets what becomes of requests that store something and do not tell on whose account. Default: 403.
+    pub fn missing_tenant(mut self, policy: MissingTenant) -> Self {
+        self.missing_tenant = policy;
+        self
+    }
+
+    /// Tells by a response's status and headers whether what came of the body is stored. Default: with a status of the
+    /// class 2xx, unless `grpc-status` says that it failed. What a handler tells by [`Stored`](crate::Stored) is stronger.
+    pub fn stored_if(mut self, is_stored: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
+        self.stored_if = Some(Box::new(is_stored));
         self
     }
 
@@ -165,7 +199,7 @@ impl StorageGuardBuilder {
     ///
     /// # Errors
     ///
-    /// When a setting is invalid, or there is nothing to guard: neither a resource nor a largest body.
+    /// When a setting is invalid, or there is nothing to guard: neither a resource nor a ledger nor a largest body.
     pub fn build(self) -> Result<StorageGuardLayer, BuildError> {
         self.check()?;
         let scopes = self
@@ -173,9 +207,13 @@ impl StorageGuardBuilder {
             .into_iter()
             .map(|(resource, charge)| Scope::new(resource, charge, self.size_model))
             .collect();
+        let (ledgers, tenant_keys) = self.tenants.into_iter().unzip();
         Ok(StorageGuardLayer::new(Shared {
             enabled: self.enabled,
-            admission: Admission::new(scopes, self.limits, self.observers),
+            admission: Admission::new(scopes, ledgers, self.limits, self.observers),
+            tenant_keys,
+            missing_tenant: self.missing_tenant,
+            stored_if: self.stored_if,
             classifier: self.classifier,
             essential: self.essential,
             length_hints: self.length_hints,
@@ -189,11 +227,11 @@ impl StorageGuardBuilder {
         if let Some((value, remedy)) = self.size_model.flaw() {
             return Err(BuildError::invalid("size_model", value, remedy));
         }
-        if self.enabled && self.resources.is_empty() && limits.maximum == u64::MAX {
+        if self.enabled && self.resources.is_empty() && self.tenants.is_empty() && limits.maximum == u64::MAX {
             return Err(BuildError::invalid(
                 "resource",
                 "none",
-                "add a resource to guard, or set max_body, or build with enabled(false)",
+                "add a resource or a ledger to guard, or set max_body, or build with enabled(false)",
             ));
         }
         if self.resources.len() > MAX_SCOPES {
@@ -202,6 +240,23 @@ impl StorageGuardBuilder {
                 format!("{} resources", self.resources.len()),
                 "give at most 8 resources; one probe can watch several things and tell the scarcest",
             ));
+        }
+        if self.tenants.len() > MAX_TENANTS {
+            return Err(BuildError::invalid(
+                "tenant",
+                format!("{} ledgers", self.tenants.len()),
+                "give at most 4 ledgers",
+            ));
+        }
+        if let MissingTenant::Shared(name) = &self.missing_tenant {
+            if !is_name(name) {
+                let length = format!("a name of {} bytes", name.len());
+                return Err(BuildError::invalid(
+                    "missing_tenant",
+                    length,
+                    "give a tenant's name of 1 to 256 bytes",
+                ));
+            }
         }
         if limits.minimum > limits.maximum {
             return Err(BuildError::invalid(

@@ -10,11 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, Version};
+use http::{Request, Response, Version};
+use http_body::Body;
 use pin_project_lite::pin_project;
+use tower::Service;
 
 use super::{
-    ResponseBody,
+    Guarded, ResponseBody,
+    call::{Decided, Pending},
     layer::Shared,
     linger::{KeepOnDrop, insert_close, is_http1},
 };
@@ -30,26 +33,31 @@ pin_project! {
     ///
     /// Dropping it ends the response's half of what the request holds.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<Guarded<B>>>,
+    {
         #[pin]
-        kind: Kind<F>,
+        kind: Kind<S::Future, S, B>,
     }
 }
 
 pin_project! {
     #[project = Projected]
-    enum Kind<F> {
+    enum Kind<F, S, B> {
         // Exempt, switched off, or only reported.
         Passed { #[pin] inner: F },
         Admitted { #[pin] inner: F, admitted: Option<Admitted> },
         Refused { refused: Option<Refused> },
+        // Boxed, because it is large and rare.
+        Waiting { pending: Box<Pending<S, B>> },
     }
 }
 
 /// The answer, and the request's body.
-struct Refused {
-    response: Response<Bytes>,
-    kept: Option<KeepOnDrop>,
+pub(super) struct Refused {
+    pub(super) response: Response<Bytes>,
+    pub(super) kept: Option<KeepOnDrop>,
 }
 
 /// What is needed when the inner service is done.
@@ -60,9 +68,12 @@ struct Admitted {
     shared: Arc<Shared>,
 }
 
-impl<F> ResponseFuture<F> {
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>>,
+{
     #[inline]
-    pub(super) fn passed(inner: F) -> Self {
+    pub(super) fn passed(inner: S::Future) -> Self {
         Self {
             kind: Kind::Passed { inner },
         }
@@ -70,7 +81,7 @@ impl<F> ResponseFuture<F> {
 
     #[inline]
     pub(super) fn admitted(
-        inner: F,
+        inner: S::Future,
         hold: ResponseHold,
         remembered: Remembered,
         version: Version,
@@ -87,42 +98,62 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(super) fn refused(response: Response<Bytes>, kept: Option<KeepOnDrop>) -> Self {
+    pub(super) fn refused(refused: Refused) -> Self {
         Self {
-            kind: Kind::Refused {
-                refused: Some(Refused { response, kept }),
+            kind: Kind::Refused { refused: Some(refused) },
+        }
+    }
+
+    pub(super) fn waiting(pending: Pending<S, B>) -> Self {
+        Self {
+            kind: Kind::Waiting {
+                pending: Box::new(pending),
             },
         }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<S, B, R> Future for ResponseFuture<S, B>
 where
-    F: Future<Output = Result<Response<R>, E>>,
-    E: 'static,
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+    S::Error: 'static,
+    B: Body + Send + Unpin + 'static,
 {
-    type Output = Result<Response<ResponseBody<R>>, E>;
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     #[inline]
     #[expect(
         clippy::expect_used,
         reason = "a future may panic when it is polled after it was ready"
     )]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            Projected::Passed { inner } => inner.poll(context).map_ok(|response| response.map(ResponseBody::inner)),
-            Projected::Admitted { inner, admitted } => {
-                let outcome = ready!(inner.poll(context));
-                let admitted = admitted.take().expect("polled after it was ready");
-                Poll::Ready(match admitted.refusal(&outcome) {
-                    None => outcome.map(|response| response.map(ResponseBody::inner)),
-                    Some(refusal) => Ok(admitted.replace(refusal)),
-                })
-            }
-            Projected::Refused { refused } => {
-                let Refused { response, kept } = refused.take().expect("polled after it was ready");
-                Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))))
-            }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let mut kind = self.as_mut().project().kind;
+            let decided = match kind.as_mut().project() {
+                Projected::Passed { inner } => {
+                    return inner.poll(context).map_ok(|response| response.map(ResponseBody::inner));
+                }
+                Projected::Admitted { inner, admitted } => {
+                    let outcome = ready!(inner.poll(context));
+                    let admitted = admitted.take().expect("polled after it was ready");
+                    return Poll::Ready(match admitted.refusal(&outcome) {
+                        None => {
+                            admitted.conclude(&outcome);
+                            outcome.map(|response| response.map(ResponseBody::inner))
+                        }
+                        Some(refusal) => Ok(admitted.replace(refusal)),
+                    });
+                }
+                Projected::Refused { refused } => {
+                    let Refused { response, kept } = refused.take().expect("polled after it was ready");
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))));
+                }
+                Projected::Waiting { pending } => ready!(pending.poll(context)),
+            };
+            kind.set(match decided.expect("polled after it was ready") {
+                Decided::Goes(future) => future.kind,
+                Decided::Refused(refused) => Kind::Refused { refused: Some(refused) },
+            });
         }
     }
 }
@@ -140,6 +171,15 @@ impl Admitted {
             Err(error) => StorageFailure::from_error(as_error(error)?)?,
         };
         self.hold.storage_failed(failure)
+    }
+
+    /// Puts on the tenants' accounts what the response says.
+    #[inline]
+    fn conclude<R, E>(&self, outcome: &Result<Response<R>, E>) {
+        if let (true, Ok(response)) = (self.hold.charges_tenants(), outcome) {
+            let is_stored = self.shared.is_stored(response.status(), response.headers());
+            self.hold.conclude(is_stored, response.extensions().get().copied());
+        }
     }
 
     #[cold]
@@ -164,7 +204,10 @@ fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     any.downcast_ref::<io::Error>().map(|error| error as _)
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

@@ -1,13 +1,13 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 use tower::Layer;
 
 use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
-    admission::{Admission, Resource},
-    capacity::{BuildError, Priority},
-    respond::{Answers, Classifier, LengthHints},
+    admission::{Admission, Resource, TenantNames, Verdict},
+    capacity::{BuildError, Demand, Priority, Reason},
+    respond::{Answers, Classifier, LengthHints, MissingTenant, TenantKey},
 };
 
 /// Refuses requests that cannot be stored before the inner service runs.
@@ -22,10 +22,17 @@ pub struct StorageGuardLayer {
 /// Picks the requests that may use a part of the floor.
 pub(super) type Essential = dyn Fn(&Parts) -> bool + Send + Sync;
 
+/// Tells by a response's head whether what came is stored.
+pub(super) type StoredIf = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
+
 /// What all services of a layer share.
 pub(super) struct Shared {
     pub(super) enabled: bool,
     pub(super) admission: Admission,
+    /// One for each ledger of the admission.
+    pub(super) tenant_keys: Vec<Box<dyn TenantKey>>,
+    pub(super) missing_tenant: MissingTenant,
+    pub(super) stored_if: Option<Box<StoredIf>>,
     pub(super) classifier: Box<dyn Classifier>,
     pub(super) essential: Option<Box<Essential>>,
     pub(super) length_hints: LengthHints,
@@ -62,6 +69,36 @@ impl Shared {
         match &self.essential {
             Some(essential) if essential(parts) => Priority::Essential,
             _ => Priority::Usual,
+        }
+    }
+
+    pub(super) fn admit_for_tenants(&self, demand: Demand, parts: &Parts) -> Verdict {
+        // Neither does it store anything, nor can it have freed anything (RFC 9110 section 9.2.1).
+        if demand == Demand::Exempt && parts.method.is_safe() {
+            return Verdict::Passed;
+        }
+        match self.tenants(parts) {
+            Ok(names) => self.admission.admit_for(demand, self.priority(parts), &names),
+            Err(_) if demand == Demand::Exempt => Verdict::Passed,
+            Err(reason) => self.admission.refuse_unnamed(reason),
+        }
+    }
+
+    /// On whose accounts the request is.
+    pub(super) fn tenants<'a>(&'a self, parts: &'a Parts) -> Result<TenantNames<'a>, Reason> {
+        let mut names = TenantNames::default();
+        for (name, key) in names.iter_mut().zip(&self.tenant_keys) {
+            *name = self.missing_tenant.resolve(key.tenant(parts))?;
+        }
+        Ok(names)
+    }
+
+    /// Whether a response with this head says that what came is stored.
+    pub(super) fn is_stored(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+        match &self.stored_if {
+            Some(is_stored) => is_stored(status, headers),
+            None => status.is_success() && headers.get(GRPC_STATUS).is_none_or(|code| code.as_bytes() == b"0"),
         }
     }
 }

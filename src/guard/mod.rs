@@ -2,6 +2,7 @@
 
 mod body_error;
 mod builder;
+mod call;
 mod future;
 mod layer;
 mod linger;

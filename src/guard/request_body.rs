@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Buf;
@@ -71,6 +71,7 @@ where
         };
         if let Some(held) = &mut this.held {
             held.hold.asked();
+            ready!(held.hold.poll_room(context));
         }
         let frame = match Pin::new(body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,

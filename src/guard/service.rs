@@ -9,8 +9,8 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody, ResponseFuture,
+    call::{Call, Pending, refuse},
     layer::Shared,
-    linger::{Farewell, KeepOnDrop, insert_close, is_http1},
 };
 use crate::{admission::Verdict, capacity::Demand, respond};
 
@@ -42,15 +42,17 @@ impl<S> StorageGuard<S> {
     }
 }
 
+/// The inner service must be [`Clone`] for the case that a ledger has to ask its store: the one that is ready waits then,
+/// and a clone takes its place. No other request clones it.
 impl<S, B, R> Service<Request<B>> for StorageGuard<S>
 where
-    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+    S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
     S::Error: 'static,
     B: Body + Send + Unpin + 'static,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S, B>;
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -61,37 +63,47 @@ where
         let shared = &*self.shared;
         let (parts, body) = request.into_parts();
         let mut length_is_known = true;
+        let mut is_exempt = false;
         let verdict = if shared.enabled {
             let demand = respond::demand(&*shared.classifier, &parts, &body.size_hint(), &shared.length_hints);
-            length_is_known = matches!(demand, Demand::Bytes(_));
-            shared.admission.admit(demand, shared.priority(&parts))
+            length_is_known = matches!(demand, Demand::Bytes(_) | Demand::Declared(_));
+            is_exempt = demand == Demand::Exempt;
+            if shared.tenant_keys.is_empty() {
+                shared.admission.admit(demand, shared.priority(&parts))
+            } else {
+                shared.admit_for_tenants(demand, &parts)
+            }
         } else {
             Verdict::Passed
         };
         match verdict {
             Verdict::Admitted(hold) => {
-                let remembered = shared.answers.remember(&parts, length_is_known);
-                let (body_hold, response_hold) = hold.split();
-                let version = parts.version;
-                let body = Guarded::held(body, body_hold, &shared.lingering, is_http1(version));
-                let inner = self.inner.call(Request::from_parts(parts, body));
-                ResponseFuture::admitted(inner, response_hold, remembered, version, self.shared.clone())
+                let call = Call {
+                    parts,
+                    body,
+                    length_is_known,
+                    is_exempt,
+                };
+                call.admitted(&mut self.inner, hold, &self.shared)
+            }
+            Verdict::Waits(waits) => {
+                // The one that was polled ready; a clone may not be.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                let call = Call {
+                    parts,
+                    body,
+                    length_is_known,
+                    is_exempt,
+                };
+                ResponseFuture::waiting(Pending::new(ready, call, waits, self.shared.clone()))
             }
             Verdict::Passed => {
                 let request = Request::from_parts(parts, Guarded::passed(body));
                 ResponseFuture::passed(self.inner.call(request))
             }
             // The inner service stays as ready as it was; a permit that it took goes with it.
-            Verdict::Refused(refusal) => {
-                let (farewell, must_close) = shared.lingering.farewell(&parts, &body.size_hint());
-                let mut response = shared.answers.answer(refusal, parts);
-                if must_close {
-                    insert_close(response.headers_mut());
-                }
-                let kept =
-                    (farewell != Farewell::Drop).then(|| KeepOnDrop::new(shared.lingering.clone(), body, farewell));
-                ResponseFuture::refused(response, kept)
-            }
+            Verdict::Refused(refusal) => ResponseFuture::refused(refuse(shared, refusal, parts, body)),
         }
     }
 }

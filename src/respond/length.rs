@@ -29,7 +29,7 @@ pub(crate) fn demand(classifier: &dyn Classifier, parts: &Parts, body: &SizeHint
     };
     let length = length.max(hinted);
     match (class, length) {
-        (Class::StoresBytes(bytes), length) => Demand::Bytes(bytes.max(length.unwrap_or(0))),
+        (Class::StoresBytes(bytes), length) => Demand::Declared(bytes.max(length.unwrap_or(0))),
         (_, Some(bytes @ 1..)) => Demand::Bytes(bytes),
         (Class::Creates, _) | (_, Some(0)) => Demand::Creates,
         (_, None) if body.lower() > 0 => Demand::Bytes(body.lower()),
@@ -216,9 +216,9 @@ mod tests {
         let parts = Request::put("/").body(()).expect("a request").into_parts().0;
         let classifier = |_: &Parts| Class::StoresBytes(100);
         let demanded = |hint| demand(&classifier, &parts, &hint, &LengthHints::default());
-        assert_eq!(demanded(SizeHint::with_exact(5)), Demand::Bytes(100));
-        assert_eq!(demanded(SizeHint::with_exact(500)), Demand::Bytes(500));
-        assert_eq!(demanded(SizeHint::default()), Demand::Bytes(100));
+        assert_eq!(demanded(SizeHint::with_exact(5)), Demand::Declared(100));
+        assert_eq!(demanded(SizeHint::with_exact(500)), Demand::Declared(500));
+        assert_eq!(demanded(SizeHint::default()), Demand::Declared(100));
     }
 
     proptest! {

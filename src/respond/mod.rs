@@ -8,6 +8,7 @@ mod protocol;
 mod render;
 mod retry_after;
 mod status;
+mod tenant_key;
 
 pub(crate) use answers::{Answers, Remembered};
 pub use classify::{Class, Classifier, DefaultClassifier};
@@ -18,3 +19,4 @@ pub use protocol::Protocol;
 pub use render::{RenderContext, Renderer};
 pub use retry_after::RetryAfter;
 pub use status::TemporaryStatus;
+pub use tenant_key::{MissingTenant, TenantFrom, TenantKey};

@@ -2,7 +2,6 @@ use std::{fmt, sync::Arc};
 
 use super::{
     Accounts, Denied, DeniedKind, Usage,
-    entry::DEFAULT,
     lease::{Keeper, Waiter},
     table::Place,
 };
@@ -28,7 +27,7 @@ pub(crate) enum Attempt {
 impl Core {
     /// Finds a tenant's account, or makes one.
     #[inline]
-    pub(super) fn enter(&self, tenant: &str) -> Option<Place> {
+    pub(crate) fn enter(&self, tenant: &str) -> Option<Place> {
         let bound = |name: &str| match self.keeper {
             None => self.accounts.limits.bound_of(name),
             Some(_) => super::entry::LEASED,
@@ -92,8 +91,28 @@ impl Core {
         }
     }
 
-    /// Whether the bytes are more than the tenant could ever have, as far as is known.
-    pub(crate) fn ceiling(&self, tenant: &str) -> u64 {
+    /// Charges bytes whatever the limit says; they are reserved, not stored.
+    pub(crate) fn force(&self, tenant: &str, bytes: u64) -> Option<Place> {
+        let place = self.enter(tenant)?;
+        self.force_at(place, bytes);
+        Some(place)
+    }
+
+    /// The same on an account that the caller has in hand.
+    pub(crate) fn force_at(&self, place: Place, bytes: u64) {
+        self.accounts.table.entry(place.index).charge(bytes);
+        if let Some(keeper) = &self.keeper {
+            keeper.ask(&self.accounts, place);
+        }
+    }
+
+    /// The denial of bytes that are more than the tenant could ever have, as far as is known.
+    pub(crate) fn exceeds(&self, tenant: &str, bytes: u64) -> Option<Denied> {
+        let limit = self.ceiling(tenant);
+        (bytes > limit).then(|| Denied::with_limit(DeniedKind::ExceedsQuota, limit))
+    }
+
+    fn ceiling(&self, tenant: &str) -> u64 {
         if let Some(keeper) = &self.keeper {
             if let Some(place) = self.accounts.table.find(tenant) {
                 let usage = keeper.usage(&self.accounts, place, tenant);
@@ -183,11 +202,6 @@ impl Core {
         })
     }
 
-    /// Another reference for the same account.
-    pub(crate) fn refer_again(&self, place: Place) {
-        self.accounts.table.refer_again(place);
-    }
-
     pub(crate) fn leave(&self, place: Place) {
         self.accounts.table.leave(place);
     }
@@ -214,11 +228,6 @@ impl Core {
                 entry.set_bound(self.accounts.limits.bound_of(tenant));
             }
         });
-    }
-
-    /// A bound that follows the default is said so.
-    pub(super) fn follows_default(&self, tenant: &str) -> bool {
-        self.accounts.limits.bound_of(tenant) == DEFAULT
     }
 }
 

@@ -1,0 +1,204 @@
+use std::{borrow::Cow, fmt};
+
+use http::{Extensions, HeaderName, request::Parts};
+use percent_encoding::percent_decode_str;
+
+use crate::{capacity::Reason, tenant::is_name};
+
+/// Tells on whose account a request is. Any `Fn(&http::request::Parts) -> Option<String>` does; [`TenantFrom`] has the usual
+/// ones, which allocate nothing.
+///
+/// A name is trusted, so take it from what has been authenticated: whoever can choose it stores at the expense of others.
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_storage_guard::TenantKey;
+///
+/// // The first label of the host.
+/// let key = |parts: &Parts| {
+///     let host = parts.uri.host().or(parts.headers.get("host")?.to_str().ok())?;
+///     Some(host.split('.').next()?.to_ascii_lowercase())
+/// };
+/// # fn accepts(_: impl TenantKey) {}
+/// # accepts(key);
+/// ```
+pub trait TenantKey: Send + Sync {
+    /// The tenant's name, of 1 to 256 bytes; anything else counts as missing.
+    fn tenant<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, str>>;
+}
+
+impl<F: Fn(&Parts) -> Option<String> + Send + Sync> TenantKey for F {
+    fn tenant<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, str>> {
+        self(parts).map(Cow::Owned)
+    }
+}
+
+/// The usual places of a tenant's name.
+pub struct TenantFrom {
+    place: Place,
+}
+
+enum Place {
+    Header(HeaderName),
+    Extension(Box<FromExtensions>),
+    PathSegment(usize),
+}
+
+type FromExtensions = dyn for<'a> Fn(&'a Extensions) -> Option<&'a str> + Send + Sync;
+
+impl TenantFrom {
+    /// A header that a proxy in front sets, after it has removed what clients sent under that name. More than one of it
+    /// counts as missing.
+    #[must_use]
+    pub const fn header(name: HeaderName) -> Self {
+        Self {
+            place: Place::Header(name),
+        }
+    }
+
+    /// An extension that a layer outside of this one has put into the request, such as the user who signed in.
+    ///
+    /// ```
+    /// use tower_storage_guard::TenantFrom;
+    ///
+    /// #[derive(Clone)]
+    /// struct User {
+    ///     id: String,
+    /// }
+    ///
+    /// let key = TenantFrom::extension(|user: &User| &user.id);
+    /// ```
+    pub fn extension<T: Send + Sync + 'static>(
+        name: impl for<'a> Fn(&'a T) -> &'a str + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place: Place::Extension(Box::new(move |extensions| extensions.get::<T>().map(&name))),
+        }
+    }
+
+    /// A segment of the path, counted from 0, without its percent-encoding: of `/v1/acme/photos` the segment 1 is `acme`.
+    /// (Inside a nested router the path may be shorter than the client's.)
+    #[must_use]
+    pub const fn path_segment(place: usize) -> Self {
+        Self {
+            place: Place::PathSegment(place),
+        }
+    }
+}
+
+impl TenantKey for TenantFrom {
+    #[inline]
+    fn tenant<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, str>> {
+        match &self.place {
+            Place::Header(name) => {
+                let mut values = parts.headers.get_all(name).iter();
+                let value = values.next()?;
+                // Which of several would count is for each program on the way to say.
+                if values.next().is_some() {
+                    return None;
+                }
+                std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)
+            }
+            Place::Extension(name) => name(&parts.extensions).map(Cow::Borrowed),
+            Place::PathSegment(place) => {
+                let segment = parts.uri.path().strip_prefix('/')?.split('/').nth(*place)?;
+                // The same tenant must not have two accounts.
+                percent_decode_str(segment).decode_utf8().ok()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for TenantFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Header(name) => f.debug_tuple("Header").field(name).finish(),
+            Place::Extension(_) => f.write_str("Extension"),
+            Place::PathSegment(place) => f.debug_tuple("PathSegment").field(place).finish(),
+        }
+    }
+}
+
+/// What becomes of a request that stores something and does not tell on whose account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingTenant {
+    /// Refuse it with 403: a name that is left out must not be a way around a limit.
+    #[default]
+    Refuse,
+    /// Charge nobody.
+    Pass,
+    /// Charge this tenant.
+    Shared(Box<str>),
+}
+
+impl MissingTenant {
+    /// Whom to charge, if anybody.
+    pub(crate) fn resolve<'a>(&'a self, name: Option<Cow<'a, str>>) -> Result<Option<Cow<'a, str>>, Reason> {
+        match (name.filter(|name| is_name(name)), self) {
+            (Some(name), _) => Ok(Some(name)),
+            (None, Self::Refuse) => Err(Reason::UnknownTenant),
+            (None, Self::Pass) => Ok(None),
+            (None, Self::Shared(name)) => Ok(Some(Cow::Borrowed(name))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Request};
+
+    use super::*;
+
+    fn parts(uri: &str) -> Parts {
+        Request::put(uri).body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn a_header_counts_when_there_is_one() {
+        let name = HeaderName::from_static("x-tenant");
+        let key = TenantFrom::header(name.clone());
+        let mut parts = parts("/");
+        assert_eq!(key.tenant(&parts), None);
+        parts.headers.append(&name, HeaderValue::from_static("acme"));
+        assert_eq!(key.tenant(&parts).as_deref(), Some("acme"));
+        parts.headers.append(&name, HeaderValue::from_static("acme"));
+        assert_eq!(key.tenant(&parts), None);
+        parts
+            .headers
+            .insert(&name, HeaderValue::from_bytes(b"\xff").expect("allowed"));
+        assert_eq!(key.tenant(&parts), None, "not UTF-8");
+    }
+
+    #[test]
+    fn a_segment_is_the_same_however_it_is_written() {
+        let key = TenantFrom::path_segment(1);
+        for uri in ["/v1/acme/photos", "/v1/%61cme", "http://host/v1/acme?x"] {
+            assert_eq!(key.tenant(&parts(uri)).as_deref(), Some("acme"), "{uri}");
+        }
+        for uri in ["/v1", "/v1/%ff/x", "*"] {
+            assert_eq!(key.tenant(&parts(uri)), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_extension_tells_its_own_name() {
+        let key = TenantFrom::extension(|user: &String| user);
+        let mut parts = parts("/");
+        assert_eq!(key.tenant(&parts), None);
+        parts.extensions.insert("acme".to_owned());
+        assert_eq!(key.tenant(&parts).as_deref(), Some("acme"));
+    }
+
+    #[test]
+    fn no_name_and_no_proper_name_are_the_same() {
+        for name in [None, Some(String::new()), Some("x".repeat(257))] {
+            let name = || name.clone().map(Cow::Owned);
+            assert_eq!(MissingTenant::Refuse.resolve(name()), Err(Reason::UnknownTenant));
+            assert_eq!(MissingTenant::Pass.resolve(name()), Ok(None));
+            let shared = MissingTenant::Shared("others".into());
+            assert_eq!(shared.resolve(name()).expect("resolved").as_deref(), Some("others"));
+        }
+        assert!(MissingTenant::Refuse.resolve(Some("x".repeat(256).into())).is_ok());
+    }
+}
