@@ -214,6 +214,11 @@ impl Keeper {
                 drop(slot);
                 return self.superseded(accounts);
             }
+            Next::Failed => {
+                let tenant = lease.tenant.clone();
+                drop(slot);
+                return self.failed(place, &tenant, reply);
+            }
         }
         let refill_above = lease.refill_above(entry, self.settings.chunk);
         cell.refill_above.store(refill_above, Relaxed);
@@ -250,6 +255,18 @@ impl Keeper {
             lease.plant(Seed { epoch, used, measured });
             self.enqueue(lease, true);
         });
+    }
+
+    /// Somebody has to act. Nobody waits for that, and the next heartbeat tries again.
+    fn failed(&self, place: Place, tenant: &str, reply: &SyncReply) {
+        if let SyncReply::Failed { kind, reason } = reply {
+            self.tell(&Event::UsageUnknown {
+                ledger: &self.ledger,
+                tenant,
+                error: &StoreError::new(*kind, &**reason),
+            });
+        }
+        self.deny_all(place);
     }
 
     fn deny_all(&self, place: Place) {

@@ -90,6 +90,8 @@ pub(super) enum Next {
     Seed,
     /// Another process goes by this node's name.
     Superseded,
+    /// The record cannot be used.
+    Failed,
 }
 
 impl Lease {
@@ -239,6 +241,7 @@ impl Lease {
                 Next::Again
             }
             SyncReply::Superseded => Next::Superseded,
+            SyncReply::Failed { .. } => Next::Failed,
         }
     }
 
