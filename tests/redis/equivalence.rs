@@ -10,7 +10,7 @@ use std::{
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
 use tower_storage_guard::{LeaseStore, Limit, Record, RedisStore, Seed, SyncReply, SyncRequest};
 
-use crate::redis_server::RedisServer;
+use crate::{node::patient, redis_server::RedisServer};
 
 /// Redis counts exactly below this.
 const EXACT: u64 = 1 << 53;
@@ -20,7 +20,7 @@ const NAMES: [u64; 8] = [0, 1, 2, 9, EXACT, EXACT + 1, u64::MAX - 1, u64::MAX];
 #[test]
 fn the_script_does_what_the_record_does() {
     let Some(server) = RedisServer::start() else { return };
-    let store = RefCell::new(RedisStore::new(&server.url()).unwrap());
+    let store = RefCell::new(patient(&server.url()).build().unwrap());
     let seen = RefCell::new(BTreeMap::new());
     TestRunner::new(ProptestConfig::with_cases(400))
         .run(&prop::collection::vec(step(), 1..50), |steps| {

@@ -12,7 +12,18 @@
     reason = "a test fails by panicking"
 )]
 
+mod broken_records;
+mod engine_errors;
+mod engine_faults;
 mod equivalence;
+mod failover;
+mod large_figures;
+mod lost_and_repeated;
+mod odd_names;
+mod refused_engines;
 
+mod node;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/redis_server.rs"]
 mod redis_server;

@@ -164,7 +164,7 @@ impl RedisServer {
             return false;
         };
         match redis::cmd("INFO").arg("all").query::<String>(&mut client) {
-            Ok(info) => info.contains(&format!("process_id:{pid}\r")) && info.contains("loading:0\r"),
+            Ok(info) => info.contains(&format!("process_id:{pid}\r")) && info.contains("\nloading:0\r"),
             Err(error) => error.code() == Some("NOAUTH"),
         }
     }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd, Connection, Pipeline, RedisError, Value};
 
-use super::{failure, policy, stored, wire};
+use super::{failure, key::key, policy, stored, wire};
 use crate::tenant::{Limit, Record, StoreError, StoreErrorKind, SyncReply, SyncRequest};
 
 /// One connection, ready for use. Whoever gets an error throws it away, because answers to what went wrong may still be
@@ -69,22 +69,23 @@ impl Engine {
     }
 
     pub(super) fn set_limit(&mut self, tenant: &str, limit: Option<Limit>) -> Result<(), StoreError> {
-        let key = super::key::key(&self.settings.prefix, tenant);
+        let key = key(&self.settings.prefix, tenant);
         let command = match limit {
             Some(limit) => {
                 let limit = wire::limit(limit).map_err(|why| StoreError::new(StoreErrorKind::Rejected, why))?;
-                redis::Cmd::hset(key, "limit", limit)
+                Cmd::hset(key, "limit", limit)
             }
-            None => redis::Cmd::hdel(key, "limit"),
+            None => Cmd::hdel(key, "limit"),
         };
         self.ask_one(command).map_err(|error| self.describe(error)).map(drop)
     }
 
     pub(super) fn record(&mut self, tenant: &str) -> Result<Option<Record>, StoreError> {
-        let key = super::key::key(&self.settings.prefix, tenant);
-        let fields = self
-            .ask_one(redis::Cmd::hgetall(key))
-            .map_err(|error| self.describe(error))?;
+        let key = key(&self.settings.prefix, tenant);
+        let fields = self.ask_one(Cmd::hgetall(key)).map_err(|error| self.describe(error))?;
+        let Value::Array(fields) = fields else {
+            return Err(self.describe(not_ours()));
+        };
         stored::read(&fields).map_err(|what| {
             StoreError::new(
                 StoreErrorKind::Corrupt,

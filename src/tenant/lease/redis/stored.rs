@@ -6,15 +6,12 @@ use super::wire::text;
 use crate::tenant::{NodeRecord, Record};
 
 /// Reads a record as the script writes it; `Ok(None)` if there is none. The error says what is not as it was put there.
-pub(super) fn read(fields: &Value) -> Result<Option<Record>, &'static str> {
-    let Value::Array(fields) = fields else {
-        return Err("no hash");
-    };
+pub(super) fn read(fields: &[Value]) -> Result<Option<Record>, &'static str> {
     let mut known = BTreeMap::new();
     let mut nodes = BTreeMap::new();
     for field in fields.chunks(2) {
-        let [name, value] = field else { return Err("no hash") };
-        let (name, value) = text(name).zip(text(value)).ok_or("text")?;
+        let [name, value] = field else { return Err("a field") };
+        let (name, value) = text(name).zip(text(value)).ok_or("a field")?;
         match name.strip_prefix("node:") {
             Some(node) => drop(nodes.insert(Arc::from(node), read_node(value).ok_or("the line of a node")?)),
             None => drop(known.insert(name, value)),

@@ -28,25 +28,28 @@ local request = {
     now = tonumber(ARGV[16]),
 }
 
-local function fail(reply)
-    error(reply, 0)
+-- Engines differ in what they make of an error on its way through `pcall`, so it goes beside it.
+local failure
+local function fail(text)
+    failure = text
+    error(text, 0)
 end
 
 local function call(...)
     local reply = redis.pcall(...)
     if type(reply) == 'table' and reply.err then
-        fail(reply)
+        fail(reply.err)
     end
     return reply
 end
 
 local function corrupt(what)
-    fail(redis.error_reply('SGCORRUPT ' .. what))
+    fail('SGCORRUPT ' .. what)
 end
 
 local function exact(number)
     if number <= -EXACT or number >= EXACT then
-        fail(redis.error_reply('SGRANGE a sum of stored bytes is 2^53 or more'))
+        fail('SGRANGE a sum of stored bytes is 2^53 or more')
     end
     return number
 end
@@ -272,7 +275,9 @@ local function run()
 end
 
 local is_done, reply = pcall(run)
-if not is_done and type(reply) ~= 'table' then
-    error(reply, 0)
+if is_done then
+    return reply
+elseif failure then
+    return { err = failure }
 end
-return reply
+error(reply, 0)
