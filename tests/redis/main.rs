@@ -13,6 +13,7 @@
 )]
 
 mod broken_records;
+mod chaos;
 mod engine_errors;
 mod engine_faults;
 mod equivalence;
@@ -22,6 +23,8 @@ mod lost_and_repeated;
 mod odd_names;
 mod refused_engines;
 
+mod dice;
+mod fleet;
 mod node;
 #[path = "../support/proxy.rs"]
 mod proxy;

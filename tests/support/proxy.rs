@@ -5,7 +5,10 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -25,6 +28,8 @@ pub(crate) enum Mode {
     /// It waits for [`Proxy::release`], also when later ones pass.
     Hold,
     Lose,
+    /// It is lost, and its connection ends.
+    Break,
 }
 
 #[derive(Debug)]
@@ -44,8 +49,15 @@ struct State {
     held: usize,
     /// How often what waits was let go.
     releases: usize,
-    connections: Vec<(TcpStream, TcpStream)>,
+    connections: Vec<Connection>,
     passed: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -111,16 +123,16 @@ impl Proxy {
 
     /// Ends all connections.
     pub(crate) fn cut(&self) {
-        for (client, server) in self.shared.lock().connections.drain(..) {
-            let _ = client.shutdown(Shutdown::Both);
-            let _ = server.shutdown(Shutdown::Both);
+        for connection in self.shared.lock().connections.drain(..) {
+            let _ = connection.client.shutdown(Shutdown::Both);
+            let _ = connection.server.shutdown(Shutdown::Both);
         }
     }
 
     /// The client reads the end of its connections, while what it has written still passes.
     pub(crate) fn half_close(&self) {
-        for (client, _) in &self.shared.lock().connections {
-            let _ = client.shutdown(Shutdown::Write);
+        for connection in &self.shared.lock().connections {
+            let _ = connection.client.shutdown(Shutdown::Write);
         }
     }
 
@@ -196,12 +208,21 @@ impl Shared {
                 continue;
             };
             let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
-            state.connections.push((copy(&client), copy(&server)));
+            let is_over = Arc::new(AtomicBool::new(false));
+            state.connections.retain(|connection| !connection.is_over.load(Relaxed));
+            state.connections.push(Connection {
+                client: copy(&client),
+                server: copy(&server),
+                is_over: is_over.clone(),
+            });
             drop(state);
             let (there, back) = (self.clone(), self.clone());
             let (from, to) = (copy(&client), copy(&server));
             thread::spawn(move || there.forward(from, to, Direction::Requests));
-            thread::spawn(move || back.forward(server, client, Direction::Replies));
+            thread::spawn(move || {
+                back.forward(server, client, Direction::Replies);
+                is_over.store(true, Relaxed);
+            });
         }
     }
 
@@ -215,7 +236,11 @@ impl Shared {
                 }
                 Ok(read) => read,
             };
-            let _ = self.pass(&buffer[..read], &mut to, direction);
+            if self.pass(&buffer[..read], &mut to, direction).is_err() {
+                let _ = from.shutdown(Shutdown::Both);
+                let _ = to.shutdown(Shutdown::Both);
+                return;
+            }
         }
     }
 
@@ -225,8 +250,10 @@ impl Shared {
             Direction::Requests => state.requests,
             Direction::Replies => state.replies,
         };
-        if mode == Mode::Lose {
-            return Ok(());
+        match mode {
+            Mode::Lose => return Ok(()),
+            Mode::Break => return Err(io::ErrorKind::ConnectionReset.into()),
+            Mode::Pass | Mode::Hold => {}
         }
         if mode == Mode::Hold {
             let releases = state.releases;
@@ -245,6 +272,8 @@ impl Shared {
             state.held -= 1;
             self.changed.notify_all();
         }
-        written
+        // Whoever is gone does not stop what comes the other way.
+        let _ = written;
+        Ok(())
     }
 }
