@@ -5,11 +5,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::FutureExt;
-use tower_storage_guard::{Grant, Leasing, Ledger, Limit, test_util::ManualClock};
+use tower_storage_guard::{Grant, Leasing, Ledger, Limit, Scan, test_util::ManualClock};
 
 use crate::{node::patient, proxy::Proxy, redis_server::RedisServer};
 
@@ -36,7 +36,7 @@ impl Truth {
 
 /// A node: its ledger does nothing by itself and has a clock of its own, its messages pass a proxy.
 pub(crate) struct Member {
-    pub(crate) proxy: Proxy,
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) ledger: Ledger,
     pub(crate) grants: Vec<Grant>,
     clock: ManualClock,
@@ -51,13 +51,13 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Nodes that lease chunks of 10,000 bytes of a limit of a million. Their names are their numbers.
-    pub(crate) fn new(server: RedisServer, nodes: usize, leasing: fn(Leasing, &Truth) -> Leasing) -> Self {
+    /// Nodes that lease chunks of a hundredth of this limit. Their names are their numbers.
+    pub(crate) fn new(server: RedisServer, nodes: usize, limit: u64, leasing: fn(Leasing, &Truth) -> Leasing) -> Self {
         let mut fleet = Self {
             server,
             members: Vec::new(),
             truth: Truth::default(),
-            limit: 1_000_000,
+            limit,
             leasing,
         };
         for number in 0..nodes {
@@ -68,9 +68,19 @@ impl Fleet {
     }
 
     fn start(&self, number: usize) -> Member {
-        let proxy = Proxy::to(self.server.address());
-        let store = patient(&proxy.url()).build().expect("a URL");
-        let leasing = Leasing::new(store).node(format!("node {number}")).chunk(10_000);
+        self.start_at(number, None)
+    }
+
+    /// For whom it is this time, whatever the engine's clock says.
+    fn start_at(&self, number: usize, now: Option<Duration>) -> Member {
+        let proxy = Arc::new(Proxy::to(self.server.address()));
+        let mut store = patient(&proxy.url()).build().expect("a URL");
+        if let Some(now) = now {
+            store.set_now(now);
+        }
+        let leasing = Leasing::new(store)
+            .node(format!("node {number}"))
+            .chunk(self.limit / 100);
         let clock = ManualClock::new();
         let ledger = Ledger::builder()
             .default_limit(Limit::bytes(self.limit))
@@ -84,6 +94,14 @@ impl Fleet {
             grants: Vec::new(),
             clock,
         }
+    }
+
+    /// One more node, for whom it is a day later.
+    pub(crate) fn add_from_tomorrow(&mut self) {
+        let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+        let now = tomorrow.duration_since(UNIX_EPOCH).expect("after 1970");
+        let member = self.start_at(self.members.len(), Some(now));
+        self.members.push(member);
     }
 
     /// It is gone without a word, and starts again under its name. Of what it was about to write, so much was written.
@@ -130,20 +148,11 @@ impl Fleet {
             }
         }
         self.settle();
-        let member = &mut self.members[0];
-        let mut scanning = member.ledger.scan(TENANT);
-        let mut scan = None;
-        for _ in 0..10 {
-            scan = (&mut scanning).now_or_never();
-            if scan.is_some() {
-                break;
-            }
-            member.step();
+        // Twice, because a record whose sum is less than nothing tells nothing, and the first takes it from there.
+        for _ in 0..2 {
+            self.members[0].scan().reconcile(self.truth.bytes());
+            self.settle();
         }
-        scan.expect("it is answered")
-            .expect("it is known")
-            .reconcile(self.truth.bytes());
-        self.settle();
     }
 
     /// Writes as much as can be written, in pieces of a thousandth of the limit, through all nodes in turn.
@@ -193,6 +202,17 @@ impl Member {
         panic!("nobody answers");
     }
 
+    fn scan(&mut self) -> Scan {
+        let mut scanning = self.ledger.scan(TENANT);
+        for _ in 0..20 {
+            match (&mut scanning).now_or_never() {
+                Some(scan) => return scan.expect("it is known"),
+                None => self.step(),
+            }
+        }
+        panic!("nobody answers");
+    }
+
     pub(crate) fn commit(&mut self, index: usize, written: u64, truth: &Truth) {
         let grant = self.grants.swap_remove(index);
         truth.write(written);
@@ -206,6 +226,11 @@ impl Member {
     pub(crate) fn delete(&mut self, bytes: u64, truth: &Truth) {
         truth.delete(bytes);
         self.ledger.credit(TENANT, bytes);
+    }
+
+    /// What all have written, as far as this node knows.
+    pub(crate) fn used(&self) -> u64 {
+        self.ledger.usage(TENANT).used
     }
 
     /// One exchange; a store that fails is left alone for a while, and whoever waits does so for a second.

@@ -22,6 +22,7 @@ mod large_figures;
 mod lost_and_repeated;
 mod odd_names;
 mod refused_engines;
+mod safeguards;
 
 mod dice;
 mod fleet;
