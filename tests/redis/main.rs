@@ -23,6 +23,7 @@ mod lost_and_repeated;
 mod odd_names;
 mod refused_engines;
 mod safeguards;
+mod threads;
 
 mod dice;
 mod fleet;
