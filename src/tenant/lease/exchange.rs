@@ -200,7 +200,9 @@ impl Keeper {
         let Some(lease) = slot.as_deref_mut().filter(|lease| lease.place == place) else {
             return;
         };
-        match lease.take_in(entry, reply, &self.settings) {
+        let next = lease.take_in(entry, reply, &self.settings);
+        self.incarnation.fetch_max(lease.incarnation, Relaxed);
+        match next {
             Next::Again => self.enqueue(lease, !lease.waiting.is_empty()),
             Next::Nothing if lease.is_over(entry) => return self.retire(accounts, cell, &mut slot, place),
             Next::Nothing => {}
@@ -250,7 +252,8 @@ impl Keeper {
                 tenant,
             });
         }
-        let epoch = epoch(self.incarnation, self.sequence.fetch_add(1, Relaxed) + 1);
+        let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
+        let epoch = epoch(self.incarnation.load(Relaxed), sequence);
         self.with_lease(place, |lease| {
             lease.plant(Seed { epoch, used, measured });
             self.enqueue(lease, true);

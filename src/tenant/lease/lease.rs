@@ -15,7 +15,7 @@ use crate::tenant::{
 pub(super) struct Lease {
     pub(super) tenant: Arc<str>,
     pub(super) place: Place,
-    incarnation: u64,
+    pub(super) incarnation: u64,
     hold: u64,
     /// Of all that was stored through this entry, what the record knows of.
     reported: u64,
