@@ -20,6 +20,7 @@ mod equivalence;
 mod failover;
 mod large_figures;
 mod lost_and_repeated;
+mod node_faults;
 mod odd_names;
 mod refused_engines;
 mod safeguards;
@@ -28,6 +29,7 @@ mod threads;
 mod dice;
 mod fleet;
 mod node;
+mod process;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/redis_server.rs"]
