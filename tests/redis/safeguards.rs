@@ -141,7 +141,7 @@ fn a_silent_nodes_lease_is_kept_for_it() {
     let Some(mut fleet) = fleet(1) else { return };
     let truth = fleet.truth.clone();
     assert!(fleet.members[0].reserve(900_000));
-    fleet.add_from_tomorrow();
+    fleet.add_from_later();
     assert!(!fleet.members[1].reserve(500_000));
     fleet.members[0].commit_last(900_000, &truth);
     assert_within(&fleet);
@@ -156,7 +156,7 @@ fn a_silent_nodes_lease_is_given_to_others_where_that_is_wanted() {
     let mut fleet = Fleet::new(server, 1, LIMIT, reaping);
     let truth = fleet.truth.clone();
     assert!(fleet.members[0].reserve(900_000));
-    fleet.add_from_tomorrow();
+    fleet.add_from_later();
     assert!(fleet.members[1].reserve(500_000));
     fleet.members[0].commit_last(900_000, &truth);
     fleet.members[1].commit_last(500_000, &truth);
