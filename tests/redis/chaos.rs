@@ -82,7 +82,7 @@ fn run(fleet: &mut Fleet, faults: &[Fault], seed: u64) -> u32 {
     let mut dice = Dice::new(seed);
     let mut repeatable = Vec::new();
     // There is a record in whatever it returns to: one that is lost is not leased from for some time.
-    drop(fleet.members[0].reserve(1));
+    let _ = fleet.members[0].reserve(1);
     fleet.server.command::<()>(&["SAVE"]);
     let mut tight = 0;
     for operation in 0..OPERATIONS {
@@ -115,7 +115,7 @@ fn operate(fleet: &mut Fleet, number: usize, dice: &mut Dice, is_careful: bool) 
     let index = dice.below(member.grants.len().max(1) as u64) as usize;
     match dice.below(100) {
         // What is under way is part of the bound.
-        0..45 if !is_careful || member.grants.is_empty() => drop(member.reserve(1 + dice.below(LARGEST))),
+        0..45 if !is_careful || member.grants.is_empty() => _ = member.reserve(1 + dice.below(LARGEST)),
         0..75 if !member.grants.is_empty() => {
             let reserved = member.grants[index].reserved();
             let written = if dice.one_in(3) {
