@@ -121,5 +121,7 @@ pub use tenant::{
     MissingRecord, NodeRecord, Record, Reserving, Scan, Scanning, Seed, StoreError, StoreErrorKind, StoreReport,
     SyncReply, SyncRequest, Synced, Unreachable, Usage,
 };
+#[cfg(feature = "redis")]
+pub use tenant::{RedisStore, RedisStoreBuilder};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

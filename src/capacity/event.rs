@@ -80,7 +80,8 @@ pub enum Event<'a> {
         /// The tenant.
         tenant: &'a str,
     },
-    /// A tenant of whom the engine has no record could not be measured; it is refused until that works.
+    /// A tenant's record cannot be used, or there is none and the tenant could not be measured. It is refused until that
+    /// works, as far as nothing is leased.
     #[non_exhaustive]
     UsageUnknown {
         /// The ledger's name.

@@ -28,6 +28,8 @@ pub use lease::{
     LeaseStore, Leasing, MeasureUsage, MissingRecord, NodeRecord, Record, Seed, SyncReply, SyncRequest, Synced,
     Unreachable,
 };
+#[cfg(feature = "redis")]
+pub use lease::{RedisStore, RedisStoreBuilder};
 pub use ledger::{Ledger, LedgerReport, StoreReport};
 pub use limit::Limit;
 pub use scan::{Scan, Scanning};

@@ -200,7 +200,9 @@ impl Keeper {
         let Some(lease) = slot.as_deref_mut().filter(|lease| lease.place == place) else {
             return;
         };
-        match lease.take_in(entry, reply, &self.settings) {
+        let next = lease.take_in(entry, reply, &self.settings);
+        self.incarnation.fetch_max(lease.incarnation, Relaxed);
+        match next {
             Next::Again => self.enqueue(lease, !lease.waiting.is_empty()),
             Next::Nothing if lease.is_over(entry) => return self.retire(accounts, cell, &mut slot, place),
             Next::Nothing => {}
@@ -213,6 +215,11 @@ impl Keeper {
             Next::Superseded => {
                 drop(slot);
                 return self.superseded(accounts);
+            }
+            Next::Failed => {
+                let tenant = lease.tenant.clone();
+                drop(slot);
+                return self.failed(place, &tenant, reply);
             }
         }
         let refill_above = lease.refill_above(entry, self.settings.chunk);
@@ -245,11 +252,24 @@ impl Keeper {
                 tenant,
             });
         }
-        let epoch = epoch(self.incarnation, self.sequence.fetch_add(1, Relaxed) + 1);
+        let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
+        let epoch = epoch(self.incarnation.load(Relaxed), sequence);
         self.with_lease(place, |lease| {
             lease.plant(Seed { epoch, used, measured });
             self.enqueue(lease, true);
         });
+    }
+
+    /// Somebody has to act. Nobody waits for that, and the next heartbeat tries again.
+    fn failed(&self, place: Place, tenant: &str, reply: &SyncReply) {
+        if let SyncReply::Failed { kind, reason } = reply {
+            self.tell(&Event::UsageUnknown {
+                ledger: &self.ledger,
+                tenant,
+                error: &StoreError::new(*kind, &**reason),
+            });
+        }
+        self.deny_all(place);
     }
 
     fn deny_all(&self, place: Place) {

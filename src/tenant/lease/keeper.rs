@@ -36,7 +36,8 @@ pub(in crate::tenant) struct Keeper {
     pub(super) settings: LeaseSettings,
     pub(super) clock: Arc<dyn Clock>,
     pub(in crate::tenant) health: Health,
-    pub(super) incarnation: u64,
+    /// Later than the start, once this node was forgotten somewhere: a new lease must not look like an earlier start.
+    pub(super) incarnation: AtomicU64,
     pub(super) sequence: AtomicU64,
     /// Another process goes by this node's name: nothing is leased any more.
     pub(super) is_superseded: AtomicBool,
@@ -99,7 +100,7 @@ impl Keeper {
             settings,
             clock,
             health: Health::default(),
-            incarnation,
+            incarnation: AtomicU64::new(incarnation),
             sequence: AtomicU64::new(0),
             is_superseded: AtomicBool::new(false),
         }
@@ -241,7 +242,11 @@ impl Keeper {
         if cell.is_none() {
             let tenant = accounts.table.name_of(place)?;
             accounts.table.refer_again(place);
-            *cell = Some(Box::new(Lease::new(tenant.into(), place, self.incarnation)));
+            *cell = Some(Box::new(Lease::new(
+                tenant.into(),
+                place,
+                self.incarnation.load(Relaxed),
+            )));
         }
         cell.as_deref_mut()
     }

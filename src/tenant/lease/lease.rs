@@ -15,7 +15,7 @@ use crate::tenant::{
 pub(super) struct Lease {
     pub(super) tenant: Arc<str>,
     pub(super) place: Place,
-    incarnation: u64,
+    pub(super) incarnation: u64,
     hold: u64,
     /// Of all that was stored through this entry, what the record knows of.
     reported: u64,
@@ -90,6 +90,8 @@ pub(super) enum Next {
     Seed,
     /// Another process goes by this node's name.
     Superseded,
+    /// The record cannot be used.
+    Failed,
 }
 
 impl Lease {
@@ -239,6 +241,7 @@ impl Lease {
                 Next::Again
             }
             SyncReply::Superseded => Next::Superseded,
+            SyncReply::Failed { .. } => Next::Failed,
         }
     }
 

@@ -7,11 +7,15 @@ mod keeper;
 mod lease;
 mod leasing;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod store;
 mod threads;
 mod waiter;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub(super) use keeper::Keeper;
 pub use leasing::Leasing;
 pub use record::{NodeRecord, Record};

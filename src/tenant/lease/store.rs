@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::tenant::{Limit, StoreError};
+use crate::tenant::{Limit, StoreError, StoreErrorKind};
 
 /// Where the leases of several nodes meet: the engine behind a [`Ledger`](crate::Ledger).
 ///
@@ -64,6 +64,29 @@ pub struct SyncRequest {
     pub leave: bool,
 }
 
+impl SyncRequest {
+    /// A request that tells nothing and wants nothing yet; what it says is set field by field.
+    #[must_use]
+    pub fn new(tenant: impl Into<Arc<str>>, node: impl Into<Arc<str>>) -> Self {
+        Self {
+            tenant: tenant.into(),
+            node: node.into(),
+            incarnation: 0,
+            sequence: 0,
+            epoch: None,
+            share: None,
+            floor: 0,
+            need: 0,
+            chunk: 0,
+            limit: Limit::UNLIMITED,
+            ttl: Duration::from_secs(60),
+            reap_after: None,
+            seed: None,
+            leave: false,
+        }
+    }
+}
+
 /// What a record begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,11 +103,13 @@ pub struct Seed {
 impl Seed {
     /// For a tenant who has stored nothing, as far as anybody knows.
     pub(super) const fn nothing(epoch: u64) -> Self {
-        Self {
-            epoch,
-            used: 0,
-            measured: false,
-        }
+        Self::new(epoch, 0, false)
+    }
+
+    /// A record's beginning; the fields tell what the figures mean.
+    #[must_use]
+    pub const fn new(epoch: u64, used: u64, measured: bool) -> Self {
+        Self { epoch, used, measured }
     }
 }
 
@@ -109,6 +134,14 @@ pub enum SyncReply {
     Forgotten,
     /// A later incarnation of a node with this name is at work. This one must stop.
     Superseded,
+    /// Nothing was applied: this tenant's record cannot be read, or cannot hold these figures. The others of the same
+    /// call are not concerned.
+    Failed {
+        /// What kind of failure it is.
+        kind: StoreErrorKind,
+        /// In words for an operator.
+        reason: Arc<str>,
+    },
 }
 
 /// An applied request.

@@ -1,0 +1,95 @@
+//! What engines answer when they will not do what they are asked, by a stand-in that always says the same.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use tower_storage_guard::StoreErrorKind::{self, Corrupt, Rejected, Unavailable};
+
+use crate::node::{Node, patient};
+
+/// A listener that answers everything with this, on one connection after the other, until one sends nothing.
+fn answering(line: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut buffer = [0; 4096];
+            while let Ok(1..) = stream.read(&mut buffer) {
+                if stream.write_all(line.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn each_has_its_kind_and_its_words() {
+    let cases: [(&str, StoreErrorKind, &str); 19] = [
+        (
+            "-LOADING Redis is loading the dataset in memory",
+            Unavailable,
+            "loading",
+        ),
+        (
+            "-MASTERDOWN Link with MASTER is down",
+            Unavailable,
+            "without its primary",
+        ),
+        (
+            "-READONLY You can't write against a read only replica.",
+            Unavailable,
+            "is a replica",
+        ),
+        (
+            "--READONLY You can't write against a read only replica.",
+            Unavailable,
+            "is a replica",
+        ),
+        ("-BUSY Redis is busy running a script.", Unavailable, "busy"),
+        (
+            "-OOM command not allowed when used memory > 'maxmemory'.",
+            Unavailable,
+            "no memory",
+        ),
+        ("-MISCONF Errors writing to the AOF file", Unavailable, "cannot save"),
+        (
+            "-NOREPLICAS Not enough good replicas to write.",
+            Unavailable,
+            "too few replicas",
+        ),
+        ("-CLUSTERDOWN Hash slot not served", Unavailable, "not complete"),
+        (
+            "-TRYAGAIN Multiple keys request during rehashing of slot",
+            Unavailable,
+            "not complete",
+        ),
+        ("-ERR max number of clients reached", Unavailable, "as many clients"),
+        ("-NOAUTH Authentication required.", Rejected, "wants a password"),
+        ("-DENIED Redis is running in protected mode", Rejected, "protected mode"),
+        ("-MOVED 3999 127.0.0.1:6381", Rejected, "Redis Cluster"),
+        ("-ERR something new", Rejected, "refuses"),
+        ("-WRONGTYPE Operation against a key", Corrupt, "something else"),
+        ("+QUEUED", Rejected, "not understood"),
+        ("HTTP/1.1 400 Bad Request", Rejected, "not understood"),
+        ("", Unavailable, "in time"),
+    ];
+    for (line, kind, words) in cases {
+        let url = answering(Box::leak(format!("{line}\r\n").into_boxed_str()));
+        let mut node = Node::new("a", &url);
+        let store = match line {
+            "" => crate::node::impatient(&answering("")),
+            _ => patient(&url),
+        };
+        node.store = store.trust_eviction_policy().build().unwrap();
+        let error = node.sync().unwrap_err();
+        assert_eq!(error.kind(), kind, "{line}: {error}");
+        assert!(error.to_string().contains(words), "{line}: {error}");
+        let error = node.store.record("acme").unwrap_err();
+        assert_eq!(error.kind(), kind, "{line}: {error}");
+    }
+}
