@@ -80,7 +80,8 @@ pub enum Event<'a> {
         /// The tenant.
         tenant: &'a str,
     },
-    /// A tenant of whom the engine has no record could not be measured; it is refused until that works.
+    /// A tenant of whom the engine has no record could not be measured, or its record is damaged. What this node has no
+    /// lease for is refused until that is mended.
     #[non_exhaustive]
     UsageUnknown {
         /// The ledger's name.

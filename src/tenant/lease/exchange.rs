@@ -214,6 +214,11 @@ impl Keeper {
                 drop(slot);
                 return self.superseded(accounts);
             }
+            Next::Unknown => {
+                let tenant = lease.tenant.clone();
+                drop(slot);
+                return self.unreadable(place, &tenant, reply);
+            }
         }
         let refill_above = lease.refill_above(entry, self.settings.chunk);
         cell.refill_above.store(refill_above, Relaxed);
@@ -250,6 +255,18 @@ impl Keeper {
             lease.plant(Seed { epoch, used, measured });
             self.enqueue(lease, true);
         });
+    }
+
+    /// Until somebody has looked at the record, nobody knows what its tenant has stored.
+    fn unreadable(&self, place: Place, tenant: &str, reply: &SyncReply) {
+        if let SyncReply::Damaged(why) = reply {
+            self.tell(&Event::UsageUnknown {
+                ledger: &self.ledger,
+                tenant,
+                error: &StoreError::new(StoreErrorKind::Corrupt, why),
+            });
+        }
+        self.deny_all(place);
     }
 
     fn deny_all(&self, place: Place) {

@@ -90,6 +90,8 @@ pub(super) enum Next {
     Seed,
     /// Another process goes by this node's name.
     Superseded,
+    /// The record cannot be read.
+    Unknown,
 }
 
 impl Lease {
@@ -199,7 +201,7 @@ impl Lease {
             reap_after: settings.reap_after,
             // Asked for beforehand where the answer is known, so that a new tenant costs one exchange and not two.
             seed: self.seed.or_else(|| match settings.missing {
-                MissingRecord::StartAtZero if share.is_none() => Some(Seed::nothing(epoch(self.incarnation, sequence))),
+                MissingRecord::StartAtZero if share.is_none() => Some(Seed::new(epoch(self.incarnation, sequence), 0)),
                 _ => None,
             }),
             leave: occasion == Occasion::Closing && settings.is_anonymous,
@@ -239,6 +241,7 @@ impl Lease {
                 Next::Again
             }
             SyncReply::Superseded => Next::Superseded,
+            SyncReply::Damaged(_) => Next::Unknown,
         }
     }
 

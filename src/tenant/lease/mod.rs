@@ -1,6 +1,8 @@
 //! Leases: how several nodes share one limit without asking anybody for each request.
 
 mod exchange;
+#[cfg(feature = "redb")]
+mod file;
 mod health;
 mod keeper;
 #[expect(clippy::module_inception, reason = "the thing itself, beside what deals with it")]
@@ -12,6 +14,8 @@ mod store;
 mod threads;
 mod waiter;
 
+#[cfg(feature = "redb")]
+pub use file::FileStore;
 pub(super) use keeper::Keeper;
 pub use leasing::Leasing;
 pub use record::{NodeRecord, Record};

@@ -64,6 +64,30 @@ pub struct SyncRequest {
     pub leave: bool,
 }
 
+impl SyncRequest {
+    /// A question: what does the store know of this tenant? It reports, keeps and wants nothing, has a lease of no length,
+    /// no limit and no seed; all that is set by field.
+    #[must_use]
+    pub fn new(tenant: impl Into<Arc<str>>, node: impl Into<Arc<str>>) -> Self {
+        Self {
+            tenant: tenant.into(),
+            node: node.into(),
+            incarnation: 0,
+            sequence: 0,
+            epoch: None,
+            share: None,
+            floor: 0,
+            need: 0,
+            chunk: 0,
+            limit: Limit::UNLIMITED,
+            ttl: Duration::ZERO,
+            reap_after: None,
+            seed: None,
+            leave: false,
+        }
+    }
+}
+
 /// What a record begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -78,11 +102,12 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// For a tenant who has stored nothing, as far as anybody knows.
-    pub(super) const fn nothing(epoch: u64) -> Self {
+    /// Of this epoch, with bytes that are stored already. They were not measured, unless the field says so.
+    #[must_use]
+    pub const fn new(epoch: u64, used: u64) -> Self {
         Self {
             epoch,
-            used: 0,
+            used,
             measured: false,
         }
     }
@@ -109,6 +134,9 @@ pub enum SyncReply {
     Forgotten,
     /// A later incarnation of a node with this name is at work. This one must stop.
     Superseded,
+    /// What is on record of the tenant cannot be read; why and what helps, in words for an operator. It was left as it is,
+    /// nothing was applied, and no other tenant is concerned.
+    Damaged(String),
 }
 
 /// An applied request.
