@@ -98,7 +98,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn any_sequence(steps in prop::collection::vec(steps(), 1..60)) {

@@ -3,6 +3,7 @@
 mod codec;
 mod database;
 mod error;
+mod header;
 
 use std::{
     fmt,
@@ -35,22 +36,21 @@ use database::{DatabaseFile, LIMITS, RECORDS};
 ///
 /// A call to [`sync`](LeaseStore::sync) is one transaction, and it is on disk before the call returns. So the file knows
 /// of every lease before a byte of it can be spent: after a crash it counts too much by at most what was leased, and
-/// never too little. The next [`open`](Self::open) finds the last whole transaction; after a crash it reads the whole file
-/// for that, after an orderly end it does not have to.
+/// never too little. The next [`open`](Self::open) begins with the last whole transaction, and reads the whole file to be
+/// sure that it is whole: half a second for a million tenants.
 ///
 /// # Where to put it
 ///
 /// On a local disk that keeps what `fsync` promises, and that has room when the disk of the uploads has none: on another
 /// one, or on the same one if its guard keeps a [`Floor`](crate::Floor) of at least twice the file's size free. The file
-/// takes 1.6 MiB when it is new, grows with the number of tenants (see `benches/ledger.rs` for figures), and takes back
-/// its own free pages but never shrinks. Where nothing can be written, calls fail with [`StoreErrorKind::Unavailable`] and
+/// takes 3 MiB when it is new, 80 MiB for 100,000 tenants and 320 MiB for a million, and never shrinks. Where nothing can be written, calls fail with [`StoreErrorKind::Unavailable`] and
 /// nothing of them is applied; leases that were granted stay good. The first call after there is room again goes through.
 ///
 /// Whoever copies the file should do so while no process has it open.
 ///
 /// # One process
 ///
-/// The file is locked while it is open. Several processes, or several machines, need an engine that they can share.
+/// The file is locked while it is open, and 64 MiB of it are kept in memory. Several processes, or several machines, need an engine that they can share.
 pub struct FileStore {
     file: DatabaseFile,
     clock: Box<dyn Fn() -> Duration + Send>,
@@ -129,9 +129,12 @@ impl LeaseStore for FileStore {
         self.file.write(|transaction| {
             let mut records = transaction.open_table(RECORDS)?;
             let limits = transaction.open_table(LIMITS)?;
+            // Neighbours in the file share pages. Requests of one tenant stay in their order.
+            let mut order: Vec<_> = requests.iter().enumerate().collect();
+            order.sort_by_key(|(_, request)| &request.tenant);
             let mut replies = Vec::with_capacity(requests.len());
             let mut has_written = false;
-            for request in requests {
+            for (place, request) in order {
                 let key = request.tenant.as_bytes();
                 let stored = records.get(key)?;
                 let record = stored.as_ref().map(|bytes| codec::decode_record(key, bytes.value()));
@@ -139,11 +142,12 @@ impl LeaseStore for FileStore {
                 let (mut record, limit) = match (record.transpose(), limit.transpose()) {
                     (Ok(record), Ok(limit)) => (record, limit),
                     (Err(flaw), _) | (_, Err(flaw)) => {
-                        replies.push(SyncReply::Damaged(error::flawed(&path, &request.tenant, flaw)));
+                        let damaged = SyncReply::Damaged(error::flawed(&path, &request.tenant, flaw));
+                        replies.push((place, damaged));
                         continue;
                     }
                 };
-                replies.push(Record::sync(&mut record, limit, request, now));
+                replies.push((place, Record::sync(&mut record, limit, request, now)));
                 let Some(record) = record else { continue };
                 let encoded = codec::encode_record(key, &record);
                 if stored.is_none_or(|bytes| bytes.value() != encoded) {
@@ -151,7 +155,8 @@ impl LeaseStore for FileStore {
                     has_written = true;
                 }
             }
-            Ok((replies, has_written))
+            replies.sort_unstable_by_key(|(place, _)| *place);
+            Ok((replies.into_iter().map(|(_, reply)| reply).collect(), has_written))
         })
     }
 

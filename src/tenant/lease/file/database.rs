@@ -5,14 +5,18 @@ use std::{
     fs::{self, OpenOptions},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use redb::{
-    Builder, Database, ReadTransaction, StorageBackend, TableDefinition, TableHandle, WriteTransaction,
-    backends::FileBackend,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, StorageBackend, TableDefinition, TableHandle,
+    WriteTransaction, backends::FileBackend,
 };
 
-use super::error;
+use super::{error, header};
 use crate::tenant::StoreError;
 
 /// A tenant's record, encoded.
@@ -42,7 +46,7 @@ impl DatabaseFile {
             if !path.try_exists()? {
                 make(path)?;
             }
-            let database = builder().create(path)?;
+            let database = checked(path, |builder| builder.create(path))?;
             Ok(adopt(&database)?.map(|()| database))
         })
         .map_err(|failure| error::opening(path, failure))?
@@ -64,8 +68,7 @@ impl DatabaseFile {
         work: impl FnOnce(&WriteTransaction) -> Result<(T, bool), Failure>,
     ) -> Result<T, StoreError> {
         self.with(|database| {
-            // Durable when it is committed, by default.
-            let transaction = database.begin_write()?;
+            let transaction = begin_write(database)?;
             let (result, has_written) = work(&transaction)?;
             if has_written {
                 transaction.commit()?;
@@ -88,7 +91,8 @@ impl DatabaseFile {
         let database = match self.database.take() {
             Some(database) => database,
             // Not made anew: where a file has vanished, somebody should know.
-            None => guarded(|| Ok(builder().open(path)?)).map_err(|failure| error::opening(path, failure))?,
+            None => guarded(|| checked(path, |builder| builder.open(path)))
+                .map_err(|failure| error::opening(path, failure))?,
         };
         match guarded(|| work(&database)) {
             Ok(result) => {
@@ -96,15 +100,51 @@ impl DatabaseFile {
                 Ok(result)
             }
             Err(failure) => {
-                // What gave up once may give up again when it is put away.
-                let _ = guarded(|| {
-                    drop(database);
-                    Ok(())
-                });
+                put_away(database);
                 Err(error::working(path, failure))
             }
         }
     }
+}
+
+impl Drop for DatabaseFile {
+    fn drop(&mut self) {
+        self.database.take().map_or((), put_away);
+    }
+}
+
+/// Redb writes once more when it is closed, and a damaged file makes it panic then, too.
+fn put_away(database: Database) {
+    let _ = guarded(|| {
+        drop(database);
+        Ok(())
+    });
+}
+
+/// Opens a database and reads all of it, as redb itself does after a crash only: a damaged page could hide tenants, and
+/// what is not found would be taken for new.
+fn checked(path: &Path, open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, Failure> {
+    if !header::is_plausible(path)? {
+        return Err(redb::Error::Corrupted("its beginning speaks of pages that it does not have".to_owned()).into());
+    }
+    let has_been_read = Arc::new(AtomicBool::new(false));
+    let mut builder = builder();
+    let tell = has_been_read.clone();
+    builder.set_repair_callback(move |_| tell.store(true, Relaxed));
+    let mut database = open(&builder)?;
+    if !has_been_read.load(Relaxed) {
+        database.check_integrity()?;
+    }
+    Ok(database)
+}
+
+/// On disk when it is committed, in two phases: so the newest state is known to be whole, and if it is not, redb does not
+/// go back to the one before, which lacks what was leased last.
+fn begin_write(database: &Database) -> Result<WriteTransaction, Failure> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate);
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }
 
 /// Whether a database is one of ours; an empty one becomes it.
@@ -122,7 +162,7 @@ fn adopt(database: &Database) -> Result<Result<(), Foreign>, Failure> {
     if reading.list_tables()?.next().is_some() || reading.list_multimap_tables()?.next().is_some() {
         return Ok(Err(Foreign::Stranger));
     }
-    let transaction = database.begin_write()?;
+    let transaction = begin_write(database)?;
     transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
     transaction.open_table(RECORDS)?;
     transaction.open_table(LIMITS)?;

@@ -66,6 +66,8 @@ fn general(doing: &str, path: &Path, failure: Failure) -> StoreError {
         StoreError::new(StoreErrorKind::Unavailable, message)
     };
     match error {
+        // It speaks of pages that are not there.
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => damaged(path).with_source(error),
         redb::Error::Io(error) => match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => unavailable(": no room on its disk"),
             _ => unavailable(""),
