@@ -151,6 +151,25 @@ fn ledger(killed: bool) -> &'static Ledger {
     })
 }
 
+/// A tenant that is not found would be taken for a new one.
+#[test]
+fn a_tenant_that_vanished() {
+    for killed in [false, true] {
+        let Ledger { bytes, .. } = ledger(killed);
+        let (from, to) = (b"tenant-57", b"tenant-5x");
+        let mut bytes = bytes.clone();
+        while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        fs::write(&path, bytes).unwrap();
+        let error = FileStore::open(&path).expect_err("damaged");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("move it away"), "the remedy: {error}");
+    }
+}
+
 /// Either all is as it was, or it is known that it is not.
 fn is_as_before_or_damaged(bytes: &[u8], records: &[Option<Record>]) -> Result<(), TestCaseError> {
     let directory = tempfile::tempdir().expect("a directory");
