@@ -202,6 +202,9 @@ const HEADER: usize = 320;
 const WHICH_STATE: usize = 9;
 
 proptest! {
+    // Each writes a file of 3 MB; many more cases were run once.
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_changed_byte(killed: bool, at: prop::sample::Index, in_header: bool, mask in 1..=u8::MAX) {
         let Ledger { bytes, records } = ledger(killed);
