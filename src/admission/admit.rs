@@ -193,7 +193,7 @@ impl Admission {
             return Err(rules.refusal(Reason::TooLarge, None, Some(bytes)));
         }
         // With a single scope the reservation finds it out first by itself.
-        if rules.scopes.len() > 1 {
+        if rules.scopes.len() > 1 || !rules.tenants.is_empty() {
             for (place, scope) in rules.scopes.iter().enumerate() {
                 if let Err(reason) = scope.amount(bytes, priority) {
                     return Err(rules.refusal(reason, Some(place), Some(bytes)));

@@ -7,6 +7,7 @@ use crate::capacity::Reason;
 pub struct Denied {
     kind: DeniedKind,
     limit: Option<u64>,
+    available: u64,
 }
 
 /// The kinds of denial.
@@ -26,12 +27,30 @@ pub enum DeniedKind {
 
 impl Denied {
     pub(super) const fn new(kind: DeniedKind) -> Self {
-        Self { kind, limit: None }
+        Self {
+            kind,
+            limit: None,
+            available: 0,
+        }
     }
 
     pub(super) const fn with_limit(kind: DeniedKind, limit: u64) -> Self {
-        let limit = Some(limit);
-        Self { kind, limit }
+        Self {
+            kind,
+            limit: Some(limit),
+            available: 0,
+        }
+    }
+
+    /// With what could have been had.
+    pub(super) const fn with_available(mut self, bytes: u64) -> Self {
+        self.available = bytes;
+        self
+    }
+
+    /// What could have been had at that moment, in bytes, as far as is known.
+    pub(crate) const fn available(self) -> u64 {
+        self.available
     }
 
     /// What kind of denial it is.
@@ -50,6 +69,14 @@ impl Denied {
     #[must_use]
     pub const fn limit(self) -> Option<u64> {
         self.limit
+    }
+
+    /// The same, seen from all that a body needs in the end: what is larger than the whole limit never fits.
+    pub(crate) fn of_total(self, bytes: u64) -> Self {
+        match (self.kind, self.limit) {
+            (DeniedKind::Quota, Some(limit)) if bytes > limit => Self::with_limit(DeniedKind::ExceedsQuota, limit),
+            _ => self,
+        }
     }
 
     pub(crate) const fn reason(self) -> Reason {

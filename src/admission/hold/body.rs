@@ -33,10 +33,10 @@ pub(crate) struct BodyHold {
 /// frame is there.
 #[derive(Debug)]
 struct Ahead {
-    /// How much is asked for ahead.
-    step: u64,
+    /// What is still to be asked for at the edge.
+    rest: u64,
     waiter: Option<(usize, Arc<Waiter>)>,
-    /// Not even a small step is to be had any more.
+    /// So much was not to be had, so what was had instead is the last.
     edge: Option<Denied>,
 }
 
@@ -46,9 +46,6 @@ enum Short {
     /// The ledger at this place has to ask its store for so many bytes.
     Waits(usize, u64),
 }
-
-/// The smallest step ahead.
-const LEAST_STEP: u64 = 16 << 10;
 
 /// A growing hold is taken ahead by as much as it has, up to this, so that not every frame costs a reservation.
 const AHEAD: u64 = 1 << 20;
@@ -76,7 +73,7 @@ impl BodyHold {
     /// From now on [`poll_room`](Self::poll_room) sees to it that there is room before a frame is there.
     pub(super) fn wait_ahead(&mut self) {
         self.ahead = Some(Box::new(Ahead {
-            step: AHEAD,
+            rest: 0,
             waiter: None,
             edge: None,
         }));
@@ -111,27 +108,20 @@ impl BodyHold {
             let Some(ahead) = &mut self.ahead else {
                 return Poll::Ready(());
             };
-            let enough = relayed
-                .saturating_add(ahead.step / 2)
-                .min(self.half.pool.rules.limits.maximum);
-            if ahead.edge.is_some() || self.reserved >= enough {
-                return Poll::Ready(());
-            }
-            let wanted = relayed
-                .saturating_add(ahead.step)
-                .min(self.half.pool.rules.limits.maximum);
-            match self.extend_to(wanted) {
-                Ok(()) => return Poll::Ready(()),
-                // The frame itself may still fit.
-                Err(Short::Refused(_)) => {
-                    let Some(ahead) = &mut self.ahead else {
-                        return Poll::Ready(());
-                    };
-                    if ahead.step <= LEAST_STEP {
-                        return Poll::Ready(());
-                    }
-                    ahead.step /= 2;
-                }
+            let maximum = self.half.pool.rules.limits.maximum;
+            let wanted = match ahead.edge {
+                None if self.reserved >= relayed.saturating_add(AHEAD / 2).min(maximum) => return Poll::Ready(()),
+                None => relayed.saturating_add(AHEAD),
+                Some(_) if ahead.rest == 0 => return Poll::Ready(()),
+                // All that there is; frames that do not fit into it do not fit.
+                Some(_) => self
+                    .reserved
+                    .max(relayed)
+                    .saturating_add(std::mem::take(&mut ahead.rest)),
+            };
+            match self.extend_to(wanted.min(maximum)) {
+                // What comes may still fit, though not so much of it.
+                Ok(()) | Err(Short::Refused(_)) => return Poll::Ready(()),
                 Err(Short::Waits(at, bytes)) => self.ask(at, bytes),
             }
         }
@@ -206,17 +196,21 @@ impl BodyHold {
     /// A frame is here that is larger than what was asked for ahead. It is charged before the store was asked, unless that
     /// said already that there is no more.
     #[cold]
-    fn overdraw(&self, at: usize, bytes: u64) -> Option<Refusal> {
+    fn overdraw(&mut self, at: usize, bytes: u64) -> Option<Refusal> {
         let rules = &self.half.pool.rules;
         let slot = self.half.slot().tenants_at(at);
         let (place, ledger) = (slot.place()?, rules.tenants.get(at)?);
         if let Some(denied) = self.ahead.as_ref().and_then(|ahead| ahead.edge) {
             let tenant = ledger.core().tenant_at(place).unwrap_or_default();
-            let refusal = rules.tenant_refusal(denied, at, &tenant, Some(self.progress.relayed()));
+            let needed = self.progress.relayed();
+            let refusal = rules.tenant_refusal(denied.of_total(needed), at, &tenant, Some(needed));
             return Some(refusal.into_mid_stream());
         }
         ledger.core().force_at(place, bytes);
         slot.add(bytes);
+        if self.ahead.is_none() {
+            self.wait_ahead();
+        }
         None
     }
 
@@ -270,6 +264,9 @@ impl BodyHold {
         for (at, ((ledger, slot), more)) in rules.tenants.iter().zip(slots).zip(&mut added).enumerate() {
             let Some(place) = slot.place() else { continue };
             let missing = bytes.saturating_sub(slot.reserved.load(Relaxed));
+            if missing == 0 {
+                continue;
+            }
             match ledger.core().charge_more(place, missing, false) {
                 Ok(_) => *more = missing,
                 Err(denied) => {
@@ -282,7 +279,7 @@ impl BodyHold {
                         return Err(Short::Waits(at, missing));
                     }
                     let tenant = ledger.core().tenant_at(place).unwrap_or_default();
-                    let refusal = rules.tenant_refusal(denied, at, &tenant, Some(bytes));
+                    let refusal = rules.tenant_refusal(denied.of_total(bytes), at, &tenant, Some(bytes));
                     return Err(Short::Refused(refusal.into_mid_stream()));
                 }
             }
@@ -322,12 +319,10 @@ impl BodyHold {
 }
 
 impl Ahead {
-    /// No more of that much; perhaps of less.
+    /// Not so much; perhaps less.
     fn deny(&mut self, denied: Denied) {
-        if self.step <= LEAST_STEP || denied.kind() == DeniedKind::Unknown {
-            self.edge = Some(denied);
-        }
-        self.step /= 2;
+        self.edge = Some(denied);
+        self.rest = denied.available();
     }
 }
 

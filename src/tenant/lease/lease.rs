@@ -305,7 +305,9 @@ impl Lease {
                 }
                 _ => DeniedKind::Quota,
             };
-            waiter.resolve(Err(Denied::with_limit(kind, limit)));
+            let denied = Denied::with_limit(kind, limit);
+            let available = if synced.is_quiet { 0 } else { room };
+            waiter.resolve(Err(denied.with_available(available)));
             false
         });
     }

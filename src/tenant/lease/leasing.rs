@@ -45,10 +45,9 @@ impl Leasing {
         }
     }
 
-    /// For a store that no other node uses: it hears once a second of what was stored, and leases lie idle for a minute
-    /// before they go back.
-    #[cfg(any())]
-    pub(in crate::tenant) fn alone(store: impl LeaseStore + 'static) -> Self {
+    /// Leases out of a store that no other node uses, such as a file: it hears once a second of what was stored, and
+    /// leases lie idle for a minute before they go back.
+    pub fn alone(store: impl LeaseStore + 'static) -> Self {
         let mut leasing = Self::new(store).node("local");
         leasing.settings.is_shared = false;
         leasing.settings.heartbeat = Duration::from_secs(1);
