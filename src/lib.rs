@@ -116,6 +116,8 @@ struct Readme;
 #[doc = include_str!("../docs/integration.md")]
 struct Integration;
 
+#[cfg(feature = "redb")]
+pub use tenant::FileStore;
 pub use tenant::{
     Denied, DeniedKind, Grant, LeaseStore, Leasing, Ledger, LedgerBuilder, LedgerReport, Limit, MeasureUsage,
     MissingRecord, NodeRecord, Record, Reserving, Scan, Scanning, Seed, StoreError, StoreErrorKind, StoreReport,

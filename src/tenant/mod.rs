@@ -23,6 +23,8 @@ pub(crate) use builder::is_name;
 pub use denied::{Denied, DeniedKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use grant::{Grant, Reserving};
+#[cfg(feature = "redb")]
+pub use lease::FileStore;
 pub(crate) use lease::Waiter;
 pub use lease::{
     LeaseStore, Leasing, MeasureUsage, MissingRecord, NodeRecord, Record, Seed, SyncReply, SyncRequest, Synced,

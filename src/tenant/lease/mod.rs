@@ -1,6 +1,8 @@
 //! Leases: how several nodes share one limit without asking anybody for each request.
 
 mod exchange;
+#[cfg(feature = "redb")]
+mod file;
 mod health;
 mod keeper;
 #[expect(clippy::module_inception, reason = "the thing itself, beside what deals with it")]
@@ -16,6 +18,8 @@ mod waiter;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "redb")]
+pub use file::FileStore;
 pub(super) use keeper::Keeper;
 pub use leasing::Leasing;
 pub use record::{NodeRecord, Record};

@@ -1,0 +1,85 @@
+//! What redb believes of the beginning of its file without looking whether it can be.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// Five sizes of 4 bytes, little-endian: bytes of a page, header pages of a region, data pages of a full region, full
+/// regions, data pages of the last region.
+const SIZES: [usize; 5] = [12, 16, 20, 24, 28];
+/// The roots of trees in the two newest states. The upper 5 of 64 bits are a power of two: how many pages it has.
+const ROOTS: [usize; 6] = [64 + 8, 64 + 40, 64 + 72, 192 + 8, 192 + 40, 192 + 72];
+const BEGINNING: u64 = 320;
+
+/// The first three sizes, in all files of redb 2.6.
+const PAGE: u64 = 4096;
+const REGION_HEADER: u64 = 130;
+const REGION_DATA: u64 = 1 << 20;
+
+/// Whether the file can have the pages that its beginning speaks of. Redb takes memory for each of them, however many, and
+/// a process that gets none ends. What has no such beginning is left to redb to judge.
+pub(super) fn is_plausible(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    let mut beginning = Vec::new();
+    file.take(BEGINNING).read_to_end(&mut beginning)?;
+    if !beginning.starts_with(b"redb") {
+        return Ok(true);
+    }
+    Ok(can_have(&beginning, length).unwrap_or(false))
+}
+
+/// None when it is too short to say.
+fn can_have(beginning: &[u8], length: u64) -> Option<bool> {
+    let size = |at: usize| Some(u64::from(u32::from_le_bytes(*beginning.get(at..)?.first_chunk()?)));
+    let [page, region_header, region_data, full_regions, last_data] = SIZES.map(size);
+    let last_data = last_data?;
+    let last = if last_data == 0 { 0 } else { REGION_HEADER + last_data };
+    let pages = 1 + full_regions? * (REGION_HEADER + REGION_DATA) + last;
+    for root in ROOTS {
+        let order = u64::from_le_bytes(*beginning.get(root..)?.first_chunk()?) >> 59;
+        if PAGE << order > length {
+            return Some(false);
+        }
+    }
+    let as_always = [page?, region_header?, region_data?] == [PAGE, REGION_HEADER, REGION_DATA];
+    Some(as_always && last_data <= REGION_DATA && pages <= length / PAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        drop(redb::Database::create(&path).unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        is_plausible(&path).unwrap()
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_found() {
+        assert!(with(|_| {}));
+        for at in [12, 16, 20, 24, 30, 31, 79, 207] {
+            assert!(!with(|bytes| bytes[at] ^= 0xe0), "{at}");
+        }
+        assert!(!with(|bytes| bytes[24..28].fill(0xff)));
+        assert!(!with(|bytes| bytes.truncate(1 << 20)));
+    }
+
+    #[test]
+    fn what_is_no_such_file_is_left_to_others() {
+        assert!(with(Vec::clear));
+        assert!(with(|bytes| bytes[0] = b'x'));
+        assert!(is_plausible(Path::new("/no/such/file")).unwrap());
+        assert!(is_plausible(&std::env::temp_dir()).is_err());
+    }
+}
