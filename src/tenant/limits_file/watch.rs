@@ -98,20 +98,35 @@ pub(super) fn start(path: PathBuf, watched: Arc<Mutex<Watched>>, ended: Receiver
 }
 
 fn run(path: &Path, watched: &Mutex<Watched>, ended: &Receiver<()>) {
-    let mut unsettled = None;
-    let mut pause = INTERVAL;
-    while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+    let mut settling = Settling::default();
+    while ended.recv_timeout(settling.pause()) == Err(RecvTimeoutError::Timeout) {
         // Without the lock, because a file system that hangs should hold up nobody.
         let now = content(path);
         let mut watched = lock(watched);
-        if is_same(&watched.content, &now) {
-            (unsettled, pause) = (None, INTERVAL);
-        } else if unsettled.as_ref().is_some_and(|before| is_same(before, &now)) {
+        if let Some(settled) = settling.take_in(&watched.content, now) {
             // What it finds is told; nobody waits for it here.
-            let _ = watched.take_in(path, now);
-            (unsettled, pause) = (None, INTERVAL);
-        } else {
-            (unsettled, pause) = (Some(now), SETTLING);
+            let _ = watched.take_in(path, settled);
+        }
+    }
+}
+
+/// A change counts when the file has said the same twice.
+#[derive(Default)]
+struct Settling(Option<Content>);
+
+impl Settling {
+    fn pause(&self) -> Duration {
+        self.0.as_ref().map_or(INTERVAL, |_| SETTLING)
+    }
+
+    fn take_in(&mut self, known: &Content, now: Content) -> Option<Content> {
+        match self.0.take() {
+            _ if is_same(known, &now) => None,
+            Some(before) if is_same(&before, &now) => Some(now),
+            _ => {
+                self.0 = Some(now);
+                None
+            }
         }
     }
 }
@@ -138,4 +153,41 @@ pub(super) fn content(path: &Path) -> Content {
         Ok(content)
     };
     read().map_err(|error| LimitsFileError::io(path, "cannot read", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_being_written_is_not_believed() {
+        let says = |text: &str| -> Content { Ok(text.into()) };
+        let mut settling = Settling::default();
+        let mut sees = |now: Content| settling.take_in(&says("old"), now).map(Result::unwrap);
+        assert_eq!(sees(says("old")), None);
+        assert_eq!(sees(says("n")), None);
+        assert_eq!(sees(says("new")), None);
+        assert_eq!(sees(says("new")), Some("new".into()));
+        // Somebody who writes it in place and had second thoughts.
+        assert_eq!(sees(says("n")), None);
+        assert_eq!(sees(says("old")), None);
+        assert_eq!(sees(says("n")), None);
+        assert_eq!(settling.pause(), SETTLING);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_for_a_moment_is_not_missed() {
+        let missing = || content(Path::new("/no/such/file"));
+        let known: Content = Ok("old".into());
+        let mut settling = Settling::default();
+        assert!(settling.take_in(&known, missing()).is_none());
+        assert!(settling.take_in(&known, Ok("old".into())).is_none());
+        assert_eq!(settling.pause(), INTERVAL);
+        assert!(settling.take_in(&known, missing()).is_none());
+        assert!(
+            settling
+                .take_in(&known, missing())
+                .is_some_and(|content| content.is_err())
+        );
+    }
 }
