@@ -123,6 +123,8 @@ pub use tenant::{
     MissingRecord, NodeRecord, Record, Reserving, Scan, Scanning, Seed, StoreError, StoreErrorKind, StoreReport,
     SyncReply, SyncRequest, Synced, Unreachable, Usage,
 };
+#[cfg(feature = "limits-file")]
+pub use tenant::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 #[cfg(feature = "redis")]
 pub use tenant::{RedisStore, RedisStoreBuilder};
 

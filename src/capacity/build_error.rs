@@ -22,6 +22,8 @@ pub enum BuildErrorKind {
     FirstMeasurement,
     /// The store of a ledger could not be opened or will not do; the source tells why.
     Store,
+    /// The file of a ledger's limits cannot be read or has a mistake in it; the source tells where.
+    LimitsFile,
 }
 
 impl BuildError {
@@ -51,6 +53,17 @@ impl BuildError {
             setting: "store",
             value: value.into(),
             remedy,
+            source: Some(source.into()),
+        }
+    }
+
+    #[cfg(feature = "limits-file")]
+    pub(crate) fn limits_file(path: &std::path::Path, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind: BuildErrorKind::LimitsFile,
+            setting: "limits_file",
+            value: path.display().to_string(),
+            remedy: "mend the file, or see to it that it exists and may be read",
             source: Some(source.into()),
         }
     }

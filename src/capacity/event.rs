@@ -100,6 +100,23 @@ pub enum Event<'a> {
         /// The node's name.
         node: &'a str,
     },
+    /// The [file of a ledger's limits](crate::LedgerBuilder::limits_file) says others, or is right again. They are in force.
+    #[non_exhaustive]
+    LimitsReloaded {
+        /// The ledger's name.
+        ledger: &'a str,
+        /// How many tenants the file names.
+        tenants: usize,
+    },
+    /// The file of a ledger's limits cannot be read or has a mistake in it. The limits stay as they are. Told once for each
+    /// error.
+    #[non_exhaustive]
+    LimitsRejected {
+        /// The ledger's name.
+        ledger: &'a str,
+        /// Which file, where in it, and what helps.
+        error: &'a (dyn Error + Send + Sync + 'static),
+    },
     /// A request was refused, or in report-only mode would have been.
     #[non_exhaustive]
     Refused {

@@ -1,10 +1,13 @@
 use std::{
+    collections::HashMap,
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(feature = "limits-file")]
+use super::limits_file::{Configured, attach};
 use super::{
     Accounts, Core, Ledger, Limit,
     entry::LEASED,
@@ -29,6 +32,8 @@ pub struct LedgerBuilder {
     overflow: Option<Box<str>>,
     leasing: Option<Leasing>,
     observers: Vec<Arc<dyn Observer>>,
+    #[cfg(feature = "limits-file")]
+    limits_file: Option<std::path::PathBuf>,
     #[cfg(any(test, feature = "test-util"))]
     manual: Option<crate::clock::ManualClock>,
 }
@@ -43,6 +48,8 @@ impl LedgerBuilder {
             overflow: None,
             leasing: None,
             observers: Vec::new(),
+            #[cfg(feature = "limits-file")]
+            limits_file: None,
             #[cfg(any(test, feature = "test-util"))]
             manual: None,
         }
@@ -66,6 +73,16 @@ impl LedgerBuilder {
         self
     }
 
+    /// Takes limits from a file, whose form [`Limits`](crate::Limits) tells, now and whenever it changes. What is set here
+    /// by [`limit`](Self::limit) and [`default_limit`](Self::default_limit) holds where the file says nothing. A file that
+    /// becomes unreadable or wrong leaves the limits as they are, and is [told](crate::Event::LimitsRejected). Needs the
+    /// feature `limits-file`; starts one thread.
+    #[cfg(feature = "limits-file")]
+    pub fn limits_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.limits_file = Some(path.into());
+        self
+    }
+
     /// Sets how many tenants are kept track of at most, 1 to 100 million: those with anything stored or reserved. Names
     /// come from clients, and made up ones must not eat memory. Whoever comes when there are so many is refused with 503.
     /// Default: a million, of about 100 bytes each.
@@ -86,7 +103,7 @@ impl LedgerBuilder {
         self
     }
 
-    /// Adds somebody to be told when the store does not answer, or has lost something.
+    /// Adds somebody to be told when the store does not answer or has lost something, and of a changed file of limits.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.push(Arc::new(observer));
         self
@@ -103,11 +120,14 @@ impl LedgerBuilder {
     ///
     /// # Errors
     ///
-    /// When a setting is invalid, or the threads cannot be started.
+    /// When a setting is invalid, a file of limits cannot be read or has a mistake in it, or the threads cannot be started.
     pub fn build(self) -> Result<Ledger, BuildError> {
         self.check()?;
         let limits = LimitBook::new(self.default_limit);
-        limits.set_list(self.limits.into_iter().collect());
+        let list: HashMap<_, _> = self.limits.into_iter().collect();
+        #[cfg(feature = "limits-file")]
+        let beside_the_file = (list.clone(), self.observers.clone());
+        limits.set_list(list);
         let blank = if self.leasing.is_some() { LEASED } else { 0 };
         let accounts = Accounts {
             table: Table::new(self.max_tenants, blank),
@@ -143,6 +163,19 @@ impl LedgerBuilder {
             keeper,
             overflow: self.overflow,
         });
+        #[cfg(feature = "limits-file")]
+        let limits_file = match self.limits_file {
+            None => None,
+            Some(path) => {
+                let (tenants, observers) = beside_the_file;
+                let configured = Configured {
+                    default: self.default_limit,
+                    tenants,
+                };
+                let attached = attach(&core, path.clone(), configured, observers);
+                Some(attached.map_err(|error| BuildError::limits_file(&path, error))?)
+            }
+        };
         // So that there is always room for it.
         if let Some(overflow) = core.overflow.as_deref() {
             core.enter(overflow);
@@ -162,7 +195,10 @@ impl LedgerBuilder {
             )?)),
         };
         let _ = is_manual;
-        Ok(Ledger::from_parts(core, keeping))
+        let ledger = Ledger::from_parts(core, keeping);
+        #[cfg(feature = "limits-file")]
+        let ledger = ledger.with_limits_file(limits_file);
+        Ok(ledger)
     }
 
     fn check(&self) -> Result<(), BuildError> {

@@ -1,7 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
-    Accounts, Denied, DeniedKind, Usage,
+    Accounts, Denied, DeniedKind, Limit, Usage,
     lease::{Keeper, Waiter},
     table::Place,
 };
@@ -228,6 +228,16 @@ impl Core {
                 entry.set_bound(self.accounts.limits.bound_of(tenant));
             }
         });
+    }
+
+    pub(super) fn set_default_limit(&self, limit: Limit) {
+        self.accounts.limits.set_default(limit);
+    }
+
+    pub(super) fn set_limits(&self, list: HashMap<Box<str>, Limit>) {
+        for tenant in self.accounts.limits.set_list(list) {
+            self.apply_bound(&tenant);
+        }
     }
 }
 

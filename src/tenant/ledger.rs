@@ -33,6 +33,8 @@ pub struct Ledger {
     core: Arc<Core>,
     /// What talks to the store, until the last handle goes.
     pub(super) keeping: Option<Arc<Keeping>>,
+    #[cfg(feature = "limits-file")]
+    limits_file: Option<Arc<super::LimitsFile>>,
 }
 
 /// What drives a keeper.
@@ -155,7 +157,7 @@ impl Ledger {
 
     /// Sets the limit of all who have none of their own, now.
     pub fn set_default_limit(&self, limit: Limit) {
-        self.core.accounts.limits.set_default(limit);
+        self.core.set_default_limit(limit);
     }
 
     /// Puts a list of limits in place of the former list, now. Who is no longer in it returns to the default; limits that
@@ -165,9 +167,20 @@ impl Ledger {
             .into_iter()
             .map(|(tenant, limit)| (tenant.into(), limit))
             .collect();
-        for tenant in self.core.accounts.limits.set_list(list) {
-            self.core.apply_bound(&tenant);
-        }
+        self.core.set_limits(list);
+    }
+
+    /// Looks into the [file of limits](LedgerBuilder::limits_file) at once, as on a `SIGHUP`. Tells whether the limits
+    /// changed; without such a file they never do. Blocks while the file is read.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or has a mistake in it. The limits stay as they are.
+    #[cfg(feature = "limits-file")]
+    pub fn reload_limits(&self) -> Result<bool, super::LimitsFileError> {
+        self.limits_file
+            .as_deref()
+            .map_or(Ok(false), super::LimitsFile::check_now)
     }
 
     /// How things stand.
@@ -277,7 +290,18 @@ impl Ledger {
 
     pub(super) fn from_parts(core: Arc<Core>, keeping: Option<Keeping>) -> Self {
         let keeping = keeping.map(Arc::new);
-        Self { core, keeping }
+        Self {
+            core,
+            keeping,
+            #[cfg(feature = "limits-file")]
+            limits_file: None,
+        }
+    }
+
+    #[cfg(feature = "limits-file")]
+    pub(super) fn with_limits_file(mut self, file: Option<super::LimitsFile>) -> Self {
+        self.limits_file = file.map(Arc::new);
+        self
     }
 
     pub(crate) fn core(&self) -> &Core {

@@ -11,6 +11,8 @@ mod lease;
 mod ledger;
 mod limit;
 mod limit_book;
+#[cfg(feature = "limits-file")]
+mod limits_file;
 mod name;
 mod scan;
 mod table;
@@ -34,6 +36,8 @@ pub use lease::{
 pub use lease::{RedisStore, RedisStoreBuilder};
 pub use ledger::{Ledger, LedgerReport, StoreReport};
 pub use limit::Limit;
+#[cfg(feature = "limits-file")]
+pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};
 pub(crate) use table::Place;
 pub use usage::Usage;

@@ -29,7 +29,10 @@ fn change(path: &Path, table: TableDefinition<'_, &[u8], &[u8]>, tenant: &str, h
 
 fn damage(reply: &SyncReply) -> &str {
     match reply {
-        SyncReply::Failed { reason, .. } => reason,
+        SyncReply::Failed {
+            kind: StoreErrorKind::Corrupt,
+            reason,
+        } => reason,
         other => panic!("{other:?}"),
     }
 }

@@ -1,6 +1,13 @@
 //! The ledger's file: what it answers, what it keeps, and what it says when it cannot.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
 
 #[cfg(target_os = "linux")]
 #[path = "../support/volume.rs"]

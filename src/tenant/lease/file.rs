@@ -142,11 +142,9 @@ impl LeaseStore for FileStore {
                 let (mut record, limit) = match (record.transpose(), limit.transpose()) {
                     (Ok(record), Ok(limit)) => (record, limit),
                     (Err(flaw), _) | (_, Err(flaw)) => {
-                        let damaged = SyncReply::Failed {
-                            kind: StoreErrorKind::Corrupt,
-                            reason: error::flawed(&path, &request.tenant, flaw).into(),
-                        };
-                        replies.push((place, damaged));
+                        let reason = error::flawed(&path, &request.tenant, flaw).into();
+                        let kind = StoreErrorKind::Corrupt;
+                        replies.push((place, SyncReply::Failed { kind, reason }));
                         continue;
                     }
                 };
