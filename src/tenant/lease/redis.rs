@@ -26,7 +26,7 @@ use engine::{Engine, Settings};
 ///
 /// # The engine
 ///
-/// A single primary, with replicas or without, of Redis 6 or later or of Valkey. A Redis Cluster is not supported, because
+/// A single primary, with replicas or without, of Redis 6.2 or later or of Valkey. A Redis Cluster is not supported, because
 /// the client for it is another one; what such a cluster's nodes answer becomes an error that says so. Behind an address
 /// that follows the primary (a service, a proxy, a managed endpoint) a failover needs nothing: an answer of `READONLY` or a
 /// broken connection makes the next call connect anew.
