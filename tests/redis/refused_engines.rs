@@ -51,14 +51,8 @@ fn an_engine_that_was_changed_is_refused_with_the_next_connection() {
     let Some(server) = RedisServer::start() else { return };
     let mut node = Node::new("a", &server.url());
     node.synced();
-    let () = server.command(&[
-        "CONFIG",
-        "SET",
-        "maxmemory",
-        "100mb",
-        "maxmemory-policy",
-        "allkeys-random",
-    ]);
+    let () = server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    let () = server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     let () = server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     assert_eq!(node.sync().unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(node.sync().unwrap_err().kind(), StoreErrorKind::Rejected);

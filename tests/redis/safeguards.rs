@@ -75,6 +75,23 @@ fn a_report_that_the_engine_lost_is_made_up_for() {
     fleet.assert_fills("after a rollback");
 }
 
+/// What was told by a node that has had nothing to do with the tenant since is not told again, but can be measured.
+#[test]
+fn a_report_that_nobody_repeats_is_measured() {
+    let Some(mut fleet) = fleet(2) else { return };
+    let truth = fleet.truth.clone();
+    assert!(fleet.members[0].reserve(1));
+    let () = fleet.server.command(&["SAVE"]);
+    assert!(fleet.members[0].reserve(600_000));
+    fleet.members[0].commit_last(600_000, &truth);
+    fleet.members[0].grants.clear();
+    fleet.settle();
+    fleet.server.restart();
+    fleet.measure();
+    assert!(!fleet.members[1].reserve(500_000));
+    fleet.assert_fills("after a rollback");
+}
+
 /// Not known is not nothing: the engine has lost everything, and who comes next was not there before.
 #[test]
 fn a_lost_record_is_not_taken_for_nothing_stored() {

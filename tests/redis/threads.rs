@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_storage_guard::{Leasing, Ledger, Limit};
+use tower_storage_guard::{DeniedKind, Leasing, Ledger, Limit};
 
 use crate::{
     dice::Dice,
@@ -22,14 +22,13 @@ use crate::{
 const LIMIT: u64 = 1_000_000;
 const NODES: usize = 3;
 const CLIENTS: u64 = 2;
-/// Of each client.
-const REQUESTS: u64 = 400;
+/// To each client.
+const GRANTS: u64 = 300;
 
 struct Service {
     server: Mutex<RedisServer>,
     nodes: Vec<(Proxy, Ledger)>,
     truth: Truth,
-    requests: AtomicU64,
     granted: AtomicU64,
 }
 
@@ -51,47 +50,56 @@ impl Service {
             server: Mutex::new(server),
             nodes,
             truth: Truth::default(),
-            requests: AtomicU64::new(0),
             granted: AtomicU64::new(0),
         })
     }
 
-    /// Clients write and delete; whoever makes a request with a certain number first sees to it that something fails.
-    fn run(&self, trouble: impl Fn(&Self, u64) + Sync) {
+    /// Clients write and delete until each has been granted enough. Trouble comes with certain grants and with denials.
+    fn run(&self, on_grant: impl Fn(&Self, u64) + Sync, on_denial: impl Fn(&Self) + Sync) {
+        let deadline = Instant::now() + Duration::from_secs(60);
         thread::scope(|scope| {
             for client in 0..NODES as u64 * CLIENTS {
-                let trouble = &trouble;
+                let (on_grant, on_denial) = (&on_grant, &on_denial);
                 scope.spawn(move || {
                     let (_, ledger) = &self.nodes[(client % NODES as u64) as usize];
                     let mut dice = Dice::new(client);
-                    for _ in 0..REQUESTS {
-                        trouble(self, self.requests.fetch_add(1, SeqCst));
-                        self.request(ledger, &mut dice);
+                    let mut granted = 0;
+                    while granted < GRANTS {
+                        assert!(
+                            Instant::now() < deadline,
+                            "client {client} was granted {granted} requests only"
+                        );
+                        if self.request(ledger, &mut dice) {
+                            granted += 1;
+                            on_grant(self, self.granted.fetch_add(1, SeqCst));
+                        } else {
+                            on_denial(self);
+                        }
                     }
                 });
             }
         });
-        let granted = self.granted.load(SeqCst);
-        assert!(
-            granted > REQUESTS,
-            "only {granted} requests were granted: this tells nothing"
-        );
     }
 
-    fn request(&self, ledger: &Ledger, dice: &mut Dice) {
+    /// Tells whether it was granted.
+    fn request(&self, ledger: &Ledger, dice: &mut Dice) -> bool {
         let bytes = 1 + dice.below(20_000);
-        if let Ok(grant) = ledger.reserve(TENANT, bytes).wait() {
-            self.granted.fetch_add(1, SeqCst);
-            if dice.one_in(8) {
-                return;
+        match ledger.reserve(TENANT, bytes).wait() {
+            Ok(grant) if dice.one_in(8) => drop(grant),
+            Ok(grant) => {
+                self.write(bytes);
+                grant.commit(bytes);
             }
-            self.write(bytes);
-            grant.commit(bytes);
-        } else {
-            let bytes = dice.below(40_000).min(self.truth.bytes() / 2);
-            self.truth.delete(bytes);
-            ledger.credit(TENANT, bytes);
+            Err(denied) => {
+                if denied.kind() == DeniedKind::Quota {
+                    let bytes = dice.below(40_000).min(self.truth.bytes() / 8);
+                    self.truth.delete(bytes);
+                    ledger.credit(TENANT, bytes);
+                }
+                return false;
+            }
         }
+        true
     }
 
     fn write(&self, bytes: u64) {
@@ -117,7 +125,7 @@ impl Service {
 #[test]
 fn connections_that_break() {
     let Some(service) = Service::start(&[]) else { return };
-    service.run(|service, number| {
+    let trouble = |service: &Service, number: u64| {
         let (proxy, _) = &service.nodes[(number % NODES as u64) as usize];
         match number % 50 {
             10 => proxy.cut(),
@@ -130,7 +138,8 @@ fn connections_that_break() {
                 .command(&["CLIENT", "KILL", "TYPE", "normal"]),
             _ => {}
         }
-    });
+    };
+    service.run(trouble, |_| {});
     service.fill();
 }
 
@@ -139,32 +148,34 @@ fn an_engine_that_is_killed() {
     let Some(service) = Service::start(&["--appendonly", "yes", "--appendfsync", "always"]) else {
         return;
     };
-    service.run(|service, number| {
-        if number % 400 == 100 {
+    let trouble = |service: &Service, number: u64| {
+        if number % 300 == 100 {
             service.server.lock().unwrap().restart();
         }
-    });
+    };
+    service.run(trouble, |_| {});
     service.fill();
 }
 
 #[test]
 fn an_engine_that_stands_still() {
     let Some(service) = Service::start(&[]) else { return };
-    service.run(|service, number| match number % 1000 {
+    let trouble = |service: &Service, number: u64| match number % 600 {
         200 => service.server.lock().unwrap().freeze(),
-        220 => service.server.lock().unwrap().thaw(),
-        600 => service
+        500 => service
             .server
             .lock()
             .unwrap()
             .command(&["CLIENT", "PAUSE", "1000000", "WRITE"]),
-        620 => service.server.lock().unwrap().command(&["CLIENT", "UNPAUSE"]),
         _ => {}
-    });
-    // Whoever was to begin trouble may have come after whoever was to end it.
-    let server = service.server.lock().unwrap();
-    server.thaw();
-    server.command::<()>(&["CLIENT", "UNPAUSE"]);
-    drop(server);
+    };
+    let end = |service: &Service| {
+        let server = service.server.lock().unwrap();
+        server.thaw();
+        server.command::<()>(&["CLIENT", "UNPAUSE"]);
+    };
+    // Until somebody has waited in vain.
+    service.run(trouble, end);
+    end(&service);
     service.fill();
 }

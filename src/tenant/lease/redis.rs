@@ -26,14 +26,18 @@ use engine::{Engine, Settings};
 ///
 /// # The engine
 ///
-/// A single primary, with replicas or without, of Redis 6 or later or of Valkey. A Redis Cluster is not supported, because
+/// A single primary, with replicas or without, of Redis 6.2 or later or of Valkey. A Redis Cluster is not supported, because
 /// the client for it is another one; what such a cluster's nodes answer becomes an error that says so. Behind an address
 /// that follows the primary (a service, a proxy, a managed endpoint) a failover needs nothing: an answer of `READONLY` or a
 /// broken connection makes the next call connect anew.
 ///
 /// The engine needs the `maxmemory-policy` `noeviction` if it has a `maxmemory`, and says so by `INFO` or `CONFIG GET`; one
-/// that evicts, or does not tell, is refused. How much of its memory of the last second an engine loses with its machine is
-/// up to its `appendfsync`; what nodes have stored, they tell again.
+/// that evicts, or does not tell, is refused with every new connection.
+///
+/// Keep an append-only file (`appendonly yes`), so that a restart loses a second at most. Nodes tell sums, so an engine
+/// that comes back without its latest writes, or a promoted replica that was behind, hears them again from every node that
+/// still has to do with the tenant. What others had told in the lost time comes back when somebody
+/// [measures](crate::Ledger::scan).
 ///
 /// | its user needs | for |
 /// |---|---|

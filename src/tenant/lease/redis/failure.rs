@@ -44,8 +44,7 @@ fn classify(error: &RedisError) -> (StoreErrorKind, &'static str) {
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => return (Rejected, "answers with what is not understood"),
         _ => {}
     }
-    // Engines before Redis 7 keep the hyphen of an error that passes through a script.
-    match error.code().unwrap_or_default().trim_start_matches('-') {
+    match error.code().unwrap_or_default() {
         "READONLY" => (Unavailable, "is a replica, and the primary is elsewhere"),
         "LOADING" => (Unavailable, "is still loading its data"),
         "MASTERDOWN" => (Unavailable, "is a replica without its primary"),

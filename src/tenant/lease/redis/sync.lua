@@ -38,7 +38,8 @@ end
 local function call(...)
     local reply = redis.pcall(...)
     if type(reply) == 'table' and reply.err then
-        fail(reply.err)
+        -- Before Redis 7 some begin with the place.
+        fail((string.gsub(reply.err, '^@user_script: %d+: %-', '')))
     end
     return reply
 end
