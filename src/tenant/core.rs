@@ -232,11 +232,17 @@ impl Core {
 
     pub(super) fn set_default_limit(&self, limit: Limit) {
         self.accounts.limits.set_default(limit);
+        if let Some(keeper) = &self.keeper {
+            keeper.beat_now();
+        }
     }
 
     pub(super) fn set_limits(&self, list: HashMap<Box<str>, Limit>) {
         for tenant in self.accounts.limits.set_list(list) {
             self.apply_bound(&tenant);
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.beat_now();
         }
     }
 }

@@ -13,8 +13,12 @@
 #[path = "../support/volume.rs"]
 mod volume;
 
+#[path = "../support/ledger_contract.rs"]
+mod ledger_contract;
+
 mod aborted;
 mod as_the_record_says;
+mod contract;
 mod damaged;
 #[cfg(target_os = "linux")]
 mod full_disk;

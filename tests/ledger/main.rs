@@ -2,9 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[path = "../support/ledger_contract.rs"]
+mod ledger_contract;
+
+mod contract;
 mod leases;
 mod memory;
 mod names;
 mod policies;
-mod records;
 mod simulation;

@@ -14,6 +14,7 @@
 
 mod broken_records;
 mod chaos;
+mod contract;
 mod engine_errors;
 mod engine_faults;
 mod equivalence;
@@ -28,6 +29,8 @@ mod threads;
 
 mod dice;
 mod fleet;
+#[path = "../support/ledger_contract.rs"]
+mod ledger_contract;
 mod node;
 mod process;
 #[path = "../support/proxy.rs"]

@@ -48,7 +48,7 @@ impl Keeper {
 
     /// One exchange with the store at most, if there is something to say. Tells whether there was one that succeeded.
     pub(in crate::tenant) fn round(&self, accounts: &Accounts, store: &mut dyn LeaseStore) -> bool {
-        self.run_commands(store);
+        self.run_commands(accounts, store);
         let batch = self.take_batch(accounts);
         let requests = self.prepare(accounts, batch);
         !requests.is_empty() && self.exchange(accounts, store, requests)
@@ -56,7 +56,7 @@ impl Keeper {
 
     /// Gives everything back that nobody needs any more.
     pub(in crate::tenant) fn close(&self, accounts: &Accounts, store: &mut dyn LeaseStore) {
-        self.run_commands(store);
+        self.run_commands(accounts, store);
         let mut places = Vec::new();
         accounts
             .table
@@ -69,6 +69,12 @@ impl Keeper {
         }
     }
 
+    /// The next heartbeat is now: limits have changed.
+    pub(in crate::tenant) fn beat_now(&self) {
+        lock(&self.queue).next_heartbeat = Duration::ZERO;
+        self.work.notify_one();
+    }
+
     pub(in crate::tenant) fn stop(&self) {
         lock(&self.queue).stopping = true;
         self.work.notify_all();
@@ -77,12 +83,21 @@ impl Keeper {
         self.due.notify_all();
     }
 
-    fn run_commands(&self, store: &mut dyn LeaseStore) {
+    fn run_commands(&self, accounts: &Accounts, store: &mut dyn LeaseStore) {
         loop {
             let Some(command) = lock(&self.queue).commands.pop_front() else {
                 return;
             };
             let outcome = call(|| store.set_limit(&command.tenant, command.limit));
+            if outcome.is_ok() {
+                if let Some(place) = accounts.table.find(&command.tenant) {
+                    let recall = self.prepare(accounts, vec![(place, Occasion::Recall)]);
+                    if !recall.is_empty() {
+                        self.exchange(accounts, store, recall);
+                    }
+                    accounts.table.leave(place);
+                }
+            }
             // Whoever asked may have gone away.
             let _ = command.reply.send(outcome);
         }

@@ -9,14 +9,18 @@ use crate::tenant::{
 
 /// This node's side of one tenant's lease.
 ///
-/// Invariant, in the words of the entry: `LEASED − charged = hold − reserved − (stored − reported)`. What requests may
-/// still take is the lease less what they have reserved and less what they have stored and nobody has been told of.
+/// Invariant, in the words of the entry: `LEASED − charged = hold − blocked − reserved − (stored − reported)`. What requests
+/// may still take is the lease, less what of it is beyond the limit, less what they have reserved, less what they have
+/// stored and nobody has been told of.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) tenant: Arc<str>,
     pub(super) place: Place,
     pub(super) incarnation: u64,
     hold: u64,
+    /// What of the hold is beyond the limit: that was lowered, or more was stored than had been reserved. It covers what is
+    /// under way, and nothing new.
+    blocked: u64,
     /// Of all that was stored through this entry, what the record knows of.
     reported: u64,
     /// Deletes, counted up, and how many of them the record knows of.
@@ -77,6 +81,8 @@ struct Sent {
 pub(super) enum Occasion {
     Asked,
     Heartbeat,
+    /// The limit has changed: what lies idle was leased under another.
+    Recall,
     /// The ledger is closed: everything goes back.
     Closing,
 }
@@ -101,6 +107,7 @@ impl Lease {
             place,
             incarnation,
             hold: 0,
+            blocked: 0,
             reported: 0,
             credited: 0,
             credited_reported: 0,
@@ -149,20 +156,22 @@ impl Lease {
             .fold(0, |sum: u64, waiter| sum.saturating_add(waiter.bytes));
         let stored = entry.used();
         let charged = entry.charged();
-        let refills = std::mem::take(&mut self.wants_refill) && occasion != Occasion::Closing;
+        let refills =
+            std::mem::take(&mut self.wants_refill) && !matches!(occasion, Occasion::Closing | Occasion::Recall);
         let wants_more = wanted > 0 || refills || (occasion == Occasion::Heartbeat && self.quiet_beats == 0);
         let spare = LEASED.saturating_sub(charged);
         let keep = match occasion {
             _ if wanted > 0 => u64::MAX,
-            Occasion::Closing => 0,
+            Occasion::Closing | Occasion::Recall => 0,
             Occasion::Heartbeat if self.quiet_beats >= settings.give_back_after => 0,
             _ => settings.chunk.min(self.fair_share(spare)),
         };
         let given = entry.charge_up_to(spare.saturating_sub(keep), LEASED);
         self.hold = self.hold.saturating_sub(given);
+        self.give_blocked_back(entry);
 
         let spare = spare - given;
-        let debt = i128::from(entry.charged().saturating_sub(LEASED));
+        let debt = i128::from(entry.charged().saturating_sub(LEASED.saturating_add(self.blocked)));
         let share = self.share(stored);
         // A share that is not known cannot be told, so what was stored stays part of what is kept.
         let told = if share.is_some() { stored } else { self.reported };
@@ -234,8 +243,8 @@ impl Lease {
             }
             SyncReply::Forgotten => {
                 // What was leased is gone; what is reserved or not reported stays, as a debt that the next request tells.
-                entry.charge(self.hold);
-                self.hold = 0;
+                entry.charge(self.hold.saturating_sub(self.blocked));
+                (self.hold, self.blocked) = (0, 0);
                 self.incarnation += 1;
                 self.rebase();
                 Next::Again
@@ -256,8 +265,15 @@ impl Lease {
         // Nine or eight tenths of the time are as good as all of it, and a clock that runs slow does no harm.
         self.ends = sent.at + settings.ttl.mul_f64(0.8);
 
-        let raised = (i128::from(synced.hold) - sent.kept).max(0);
-        let mut raised = u64::try_from(raised).unwrap_or(u64::MAX).min(LEASED);
+        let all = u128::from(synced.used) + u128::from(synced.held_elsewhere) + u128::from(synced.hold);
+        let beyond = all.saturating_sub(u128::from(synced.limit.bound()));
+        let blocked = u64::try_from(beyond).unwrap_or(u64::MAX).min(synced.hold);
+        let raised = i128::from(synced.hold) - sent.kept - i128::from(blocked) + i128::from(self.blocked);
+        self.blocked = blocked;
+        if raised < 0 {
+            entry.charge(u64::try_from(-raised).unwrap_or(u64::MAX));
+        }
+        let mut raised = u64::try_from(raised.max(0)).unwrap_or(u64::MAX).min(LEASED);
         if entry.charged() > LEASED {
             // Debts come first.
             entry.release(raised);
@@ -288,6 +304,14 @@ impl Lease {
         if has_heard_all && synced.hold < sent.floor.saturating_add(sent.need) {
             self.deny_what_does_not_fit(entry, synced);
         }
+    }
+
+    /// What lies idle beyond the limit goes back. Requests cannot take it, so nothing is taken from them.
+    fn give_blocked_back(&mut self, entry: &Entry) {
+        let idle = LEASED.saturating_add(self.blocked).saturating_sub(entry.charged());
+        let given = self.blocked.min(idle);
+        self.hold = self.hold.saturating_sub(given);
+        self.blocked -= given;
     }
 
     /// The need was not met as a whole. Whoever fits by himself in what there is may ask again.
@@ -440,7 +464,8 @@ impl Lease {
 
     fn reserved(&self, entry: &Entry, stored: u64) -> u64 {
         let spare = i128::from(LEASED) - i128::from(entry.charged());
-        let reserved = i128::from(self.hold) - spare - i128::from(stored - self.reported);
+        let spendable = i128::from(self.hold) - i128::from(self.blocked);
+        let reserved = spendable - spare - i128::from(stored - self.reported);
         u64::try_from(reserved.max(0)).unwrap_or(u64::MAX)
     }
 }
