@@ -82,14 +82,17 @@ mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure, Stored};
+pub use admission::{
+    FailurePolicy, Fallback, LayerSettings, LiveSettings, RefusalCounts, Resource, ResourceBuilder, ResourceReport,
+    ResourceSettings, Settings, StorageFailure, Stored,
+};
 pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,
 };
 pub use guard::{
-    BodyError, BodyErrorKind, Guarded, Linger, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
-    StorageGuardLayer,
+    BodyError, BodyErrorKind, Guarded, LayerReport, Linger, ResponseBody, ResponseFuture, StorageGuard,
+    StorageGuardBuilder, StorageGuardLayer,
 };
 #[cfg(all(fuzzing, feature = "memory"))]
 #[doc(hidden)]
