@@ -168,10 +168,9 @@ mod tests {
 
     #[test]
     fn nobody_sees_some_old_and_some_new() {
-        let live = LiveLimits::new(limits(0));
+        let live = &LiveLimits::new(limits(0));
+        let done = &AtomicBool::new(false);
         thread::scope(|scope| {
-            let live = &live;
-            let done = &AtomicBool::new(false);
             for _ in 0..2 {
                 scope.spawn(move || {
                     while !done.load(Relaxed) {
