@@ -76,6 +76,7 @@ mod admission;
 mod capacity;
 mod clock;
 mod guard;
+mod observe;
 mod probe;
 mod respond;
 mod tenant;
@@ -93,6 +94,14 @@ pub use capacity::{
 pub use guard::{
     BodyError, BodyErrorKind, Guarded, LayerReport, Linger, ResponseBody, ResponseFuture, StorageGuard,
     StorageGuardBuilder, StorageGuardLayer,
+};
+#[cfg(feature = "status")]
+pub use observe::StatusService;
+#[cfg(feature = "tracing")]
+pub use observe::TracingObserver;
+pub use observe::{
+    HealthService, LedgerFigures, Monitor, MonitorBuilder, Readiness, ReadinessHandle, Snapshot, TenantFigures,
+    TenantRow,
 };
 #[cfg(all(fuzzing, feature = "memory"))]
 #[doc(hidden)]

@@ -128,6 +128,11 @@ impl Resource {
         Watched::check_age(&*self.core);
     }
 
+    /// Whether both are handles of the same resource.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
     pub(super) fn from_parts(core: Arc<Core>, sampling: Sampling) -> Self {
         Self {
             core,
@@ -182,8 +187,6 @@ pub struct ResourceReport {
     pub closed: bool,
     /// Measurements that failed since it was built.
     pub probe_failures: u64,
-    /// How often the storage said itself that it is full, although a request had been admitted.
-    pub late_failures: u64,
 }
 
 /// What samples a resource.

@@ -39,7 +39,6 @@ pub(in crate::admission) struct Core {
     exhausted: AtomicBool,
     pub(super) health: Mutex<Health>,
     probe_failures: AtomicU64,
-    late_failures: AtomicU64,
     pub(super) fixed: Fixed,
     pub(super) signal: Arc<Signal>,
     pub(super) clock: Arc<dyn Clock>,
@@ -119,7 +118,6 @@ impl Core {
                 moved: (0, 0),
             }),
             probe_failures: AtomicU64::new(0),
-            late_failures: AtomicU64::new(0),
             fixed,
             signal,
             clock,
@@ -161,7 +159,6 @@ impl Core {
         self.exhausted.store(true, Relaxed);
         self.set_gate(&health, self.clock.now());
         drop(health);
-        self.late_failures.fetch_add(1, Relaxed);
         self.kick();
     }
 
@@ -340,7 +337,6 @@ impl Core {
             measured: !matches!(gate, gate::UNKNOWN_OPEN | gate::UNKNOWN_CLOSED),
             closed: Self::closed_because(gate).is_some(),
             probe_failures: self.probe_failures.load(Relaxed),
-            late_failures: self.late_failures.load(Relaxed),
         }
     }
 

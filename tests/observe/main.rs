@@ -1,0 +1,18 @@
+//! Seeing how things stand: over real sockets, in a real browser, by a real checker of Prometheus' format.
+
+#![cfg(unix)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod page;
+mod scrape;
+
+#[path = "../support/browser.rs"]
+mod browser;
+mod support;
