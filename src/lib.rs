@@ -75,6 +75,8 @@
 mod admission;
 mod capacity;
 mod clock;
+#[cfg(feature = "serde")]
+mod config;
 mod guard;
 mod observe;
 mod probe;
@@ -91,6 +93,8 @@ pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,
 };
+#[cfg(feature = "serde")]
+pub use config::{Config, ConfigError};
 pub use guard::{
     BodyError, BodyErrorKind, Guarded, LayerReport, Linger, ResponseBody, ResponseFuture, StorageGuard,
     StorageGuardBuilder, StorageGuardLayer,

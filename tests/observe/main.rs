@@ -10,6 +10,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod config;
+mod health;
+mod log;
+mod metrics;
 mod page;
 mod scrape;
 

@@ -129,6 +129,37 @@ fn works_without_scripts() {
     browser.eventually("document.querySelector('h1')?.innerText === 'Full'");
 }
 
+/// The policy allows what is inline by its digest, and nothing else.
+#[test]
+fn the_policy_knows_what_is_inline() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
+    let page = serve(&Site::new(), true);
+    let answer = page.get("/capacity", "text/html");
+    let policy = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("content-security-policy: "))
+        .expect("a policy");
+    assert!(
+        policy.starts_with("default-src 'none';") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
+        let (_, rest) = answer.split_once(&format!("<{tag}>")).expect(tag);
+        let (text, _) = rest.split_once(&format!("</{tag}>")).expect(tag);
+        let digest = STANDARD.encode(Sha256::digest(text));
+        let part = format!("{directive} 'sha256-{digest}'");
+        assert!(
+            policy.contains(&part),
+            "{tag} has changed: write `{part}` into the policy"
+        );
+    }
+    for elsewhere in ["src=\"http", "href=\"http", "url(", "@import"] {
+        assert!(!answer.contains(elsewhere), "{elsewhere}: everything is in the page");
+    }
+}
+
 #[test]
 fn tenants_are_opt_in() {
     let site = Site::new();

@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::Arc,
     thread,
 };
 
@@ -14,8 +13,8 @@ use http_body_util::{BodyExt, Full};
 use tokio::{net::TcpListener, sync::oneshot};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Floor, Guarded, LedgerFigures, Monitor, Reading, Resource, StatusService, StorageGuardLayer, TenantFigures,
-    TenantRow, test_util::FakeResource,
+    Floor, Guarded, LedgerFigures, Monitor, Reading, StatusService, StorageGuardLayer, TenantFigures, TenantRow,
+    test_util::FakeResource,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -50,10 +49,6 @@ impl Site {
             .build()
             .expect("valid");
         Self { disk, layer, monitor }
-    }
-
-    pub(crate) fn resource(&self) -> Resource {
-        self.disk.resource()
     }
 
     pub(crate) fn status(&self) -> StatusService {
@@ -215,7 +210,15 @@ where
     (parts, String::from_utf8(body.to_vec()).expect("UTF-8"))
 }
 
-#[allow(dead_code)]
-pub(crate) fn shared<T>(value: T) -> Arc<T> {
-    Arc::new(value)
+/// The status of a request of this length behind a service that answers at once.
+pub(crate) fn refuse(layer: &StorageGuardLayer, bytes: u64) -> u16 {
+    let mut service = layer.layer(service_fn(|_: Request<Guarded<Told>>| async {
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+    }));
+    let mut future = Box::pin(service.call(Request::put("/").body(Told(bytes)).unwrap()));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(Ok(response)) => response.status().as_u16(),
+        _ => panic!("the guard answers at once"),
+    }
 }
