@@ -16,7 +16,7 @@ use crate::{Event, Observer, Reason, Refusal, State};
 /// five in ten seconds have a line of their own, and one more line says how many were left out, by reason; so a flood of
 /// refusals does not become a flood of logs. Admitted requests have none.
 ///
-/// Give clones of one to all layers and resources: they share the five.
+/// The target is `tower_storage_guard`. Give clones of one to all layers and resources: they share the five.
 ///
 /// ```
 /// use tower_storage_guard::{Resource, StorageGuardLayer, TracingObserver};
@@ -34,6 +34,8 @@ pub struct TracingObserver {
     refusals: Arc<Refusals>,
 }
 
+/// The target of all events, for filters.
+const TARGET: &str = "tower_storage_guard";
 /// So many refusals have a line of their own …
 const LINES: u32 = 5;
 /// … in so many seconds.
@@ -73,24 +75,25 @@ impl Observer for TracingObserver {
             } => {
                 let (from, now) = (from.name(), to.name());
                 if to == State::Ok {
-                    tracing::info!(resource, from, to = now, available, floor, "there is room again");
+                    tracing::info!(target: TARGET, resource, from, to = now, available, floor, "there is room again");
                 } else {
-                    tracing::warn!(resource, from, to = now, available, floor, "the state changed");
+                    tracing::warn!(target: TARGET, resource, from, to = now, available, floor, "the state changed");
                 }
             }
             Event::ProbeFailed { resource, error, .. } => {
                 let cause = error.source().map(tracing::field::display);
-                tracing::error!(resource, %error, cause, "a measurement failed");
+                tracing::error!(target: TARGET, resource, %error, cause, "a measurement failed");
             }
             Event::ProbeSilent { resource, age, .. } => {
-                tracing::error!(resource, age_seconds = age.as_secs_f64(), "no measurement came");
+                tracing::error!(target: TARGET, resource, age_seconds = age.as_secs_f64(), "no measurement came");
             }
-            Event::ProbeRecovered { resource, .. } => tracing::info!(resource, "measurements come again"),
+            Event::ProbeRecovered { resource, .. } => {
+                tracing::info!(target: TARGET, resource, "measurements come again")
+            }
             Event::WritesUnseen {
                 resource, closed, seen, ..
             } => {
-                tracing::warn!(
-                    resource,
+                tracing::warn!(target: TARGET, resource,
                     closed,
                     seen,
                     "bytes that should be written do not show in the readings"
@@ -98,7 +101,7 @@ impl Observer for TracingObserver {
             }
             Event::Refused { refusal, enforced, .. } => self.refusals.take_in(refusal, enforced),
             #[allow(unreachable_patterns, reason = "events that come later")]
-            ref other => tracing::warn!(event = ?other, "something happened"),
+            ref other => tracing::warn!(target: TARGET, event = ?other, "something happened"),
         }
     }
 }
@@ -144,8 +147,7 @@ impl Refusals {
             .filter(|(_, count)| *count > 0)
             .map(|(reason, count)| format!("{reason} {count}"))
             .collect();
-        tracing::warn!(
-            refusals,
+        tracing::warn!(target: TARGET, refusals,
             by_reason = by_reason.join(", "),
             "more refusals, left out above"
         );
@@ -170,12 +172,12 @@ impl Drop for Refusals {
 
 fn tell(refusal: &Refusal, enforced: bool) {
     let message = if enforced { "refused" } else { "would have been refused" };
-    tracing::warn!(
-        reason = refusal.reason().name(),
+    tracing::warn!(target: TARGET, reason = refusal.reason().name(),
         resource = refusal.resource(),
         requested = refusal.requested(),
         limit = refusal.limit(),
         mid_stream = refusal.is_mid_stream(),
+        enforced,
         "{message}"
     );
 }
