@@ -144,4 +144,8 @@ pub use tenant::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 #[cfg(feature = "redis")]
 pub use tenant::{RedisStore, RedisStoreBuilder};
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operations.md")]
+struct Operations;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -71,16 +71,16 @@ impl Site {
     /// A quarter of an hour in which the disk fills up and then is full for a while.
     pub(crate) fn live_through_an_afternoon(&self) {
         for second in 0..15 * 60_u64 {
+            // In MiB: it fills up, is full for two minutes, and then something is deleted.
             let used = match second {
                 0..400 => second * 50,
-                400..600 => 20_000 + (second - 400) * 70,
-                600..700 => 34_000 + (second - 600) * 10,
-                700..760 => 35_900,
-                _ => 12_000 + (second - 760) * 40,
+                400..600 => 20_000 + (second - 400) * 75,
+                600..720 => 35_840,
+                _ => 12_000 + (second - 720) * 40,
             };
             self.disk.probe().set_available(40 * GIB - (used << 20));
             self.disk.sample();
-            if second % 3 == 0 || (690..760).contains(&second) {
+            if second % 3 == 0 || (600..720).contains(&second) {
                 let size = (1 + second % 7) * (90 << 20);
                 drop(self.upload(size));
                 self.disk.sample();

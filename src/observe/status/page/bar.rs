@@ -83,7 +83,7 @@ pub(super) fn tenant_bar(page: &mut String, row: &TenantRow) -> fmt::Result {
     let class = if fullness >= 1.0 {
         "refused"
     } else if fullness >= 0.9 {
-        "held"
+        "floor"
     } else {
         "used"
     };
