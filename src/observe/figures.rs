@@ -224,15 +224,9 @@ impl Families<'_> {
                 of(&|ledger| Some(Count(ledger.tenants))),
             ),
             (
-                "storage_guard_leases",
-                GAUGE,
-                "Leases that this process holds.",
-                of(&|ledger| ledger.leases.map(Count)),
-            ),
-            (
                 "storage_guard_leased_bytes",
                 GAUGE,
-                "What those leases are for.",
+                "What this process has leased, of all tenants.",
                 of(&|ledger| ledger.leased.map(Count)),
             ),
             (
@@ -246,6 +240,12 @@ impl Families<'_> {
                 GAUGE,
                 "How long the engine's last answer took.",
                 of(&|ledger| ledger.engine_latency.map(|latency| Amount(latency.as_secs_f64()))),
+            ),
+            (
+                "storage_guard_engine_calls_total",
+                COUNTER,
+                "Calls of the engine behind the ledger.",
+                of(&|ledger| ledger.engine_calls.map(Count)),
             ),
             (
                 "storage_guard_engine_failures_total",

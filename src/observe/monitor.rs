@@ -1,7 +1,10 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -51,18 +54,22 @@ pub struct Snapshot {
     pub layers: Vec<(String, LayerReport)>,
     /// The ledger of tenants as it was a few seconds ago, if there is one.
     pub ledger: Option<LedgerFigures>,
-    /// The fullest tenants as they were then.
+    /// The fullest tenants as they were then, where a status shows them.
     pub fullest_tenants: Vec<TenantRow>,
 }
 
 /// How many tenants a page shows.
 const FULLEST: usize = 10;
+/// To find them means to look at all, so it takes at most this part of the time.
+const PART: u32 = 50;
 
 pub(super) struct Shared {
     layers: Vec<(String, StorageGuardLayer)>,
     resources: Vec<Resource>,
     tenants: Option<Arc<dyn TenantFigures>>,
     readiness: ReadinessHandle,
+    /// A status shows the fullest tenants.
+    shows_tenants: AtomicBool,
     #[cfg(feature = "metrics")]
     publishes: bool,
     record: Mutex<Record>,
@@ -75,6 +82,8 @@ struct Record {
     history: History,
     ledger: Option<LedgerFigures>,
     fullest: Vec<TenantRow>,
+    /// The tick from which on they may be looked for again.
+    fullest_due: u64,
 }
 
 impl Monitor {
@@ -99,6 +108,13 @@ impl Monitor {
     #[cfg(any(test, feature = "test-util"))]
     pub fn tick(&self) {
         self.shared.tick();
+    }
+
+    /// Looks for the fullest tenants from now on.
+    #[cfg(feature = "status")]
+    pub(super) fn want_tenants(&self) {
+        self.shared.shows_tenants.store(true, Relaxed);
+        self.shared.look_for_fullest();
     }
 
     #[cfg(feature = "status")]
@@ -144,14 +160,31 @@ impl Shared {
         }
     }
 
+    fn look_for_fullest(&self) {
+        let Some(tenants) = self.tenants.as_ref().filter(|_| self.shows_tenants.load(Relaxed)) else {
+            return;
+        };
+        let record = self.record();
+        let now = record.ticks;
+        let is_due = now >= record.fullest_due;
+        drop(record);
+        if is_due {
+            let start = Instant::now();
+            let fullest = tenants.fullest(FULLEST);
+            let rest = (start.elapsed() * PART).as_secs();
+            let mut record = self.record();
+            record.fullest = fullest;
+            record.fullest_due = now + rest;
+        }
+    }
+
     fn look(&self) {
+        self.look_for_fullest();
         // A ledger may take its time, so the lock is not held meanwhile.
         let ledger = self.tenants.as_ref().map(|tenants| tenants.ledger());
-        let fullest = self.tenants.as_ref().map(|tenants| tenants.fullest(FULLEST));
         let snapshot = self.snapshot();
         let mut record = self.record();
         record.ledger = ledger;
-        record.fullest = fullest.unwrap_or_default();
         let second = record.ticks;
         record.history.push(Point {
             second,
@@ -247,6 +280,7 @@ impl MonitorBuilder {
             layers: self.layers,
             resources: self.resources,
             tenants: self.tenants,
+            shows_tenants: AtomicBool::new(false),
             #[cfg(feature = "metrics")]
             publishes: self.publishes,
             record: Mutex::default(),

@@ -56,7 +56,10 @@ impl StatusService {
 
     /// Whether the fullest tenants are shown, with their names and figures, on the page and in the JSON. Default: no.
     #[must_use]
-    pub const fn show_tenants(mut self, show: bool) -> Self {
+    pub fn show_tenants(mut self, show: bool) -> Self {
+        if show {
+            self.monitor.want_tenants();
+        }
         self.shows_tenants = show;
         self
     }

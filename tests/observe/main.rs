@@ -16,6 +16,7 @@ mod log;
 mod metrics;
 mod page;
 mod scrape;
+mod tenants;
 
 #[path = "../support/browser.rs"]
 mod browser;

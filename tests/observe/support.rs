@@ -142,10 +142,10 @@ impl TenantFigures for Tenants {
     fn ledger(&self) -> LedgerFigures {
         LedgerFigures {
             tenants: 1284,
-            leases: Some(17),
             leased: Some(3 * GIB),
             engine_reachable: Some(true),
             engine_latency: Some(std::time::Duration::from_micros(420)),
+            engine_calls: Some(40_213),
             engine_failures: Some(3),
         }
     }

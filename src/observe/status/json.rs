@@ -79,13 +79,13 @@ fn counts(counts: &RefusalCounts) -> Value {
 fn figures(ledger: &LedgerFigures) -> Map<String, Value> {
     let figures = [
         ("tracked", Some(ledger.tenants.into())),
-        ("leases", ledger.leases.map(Value::from)),
         ("leased", ledger.leased.map(Value::from)),
         ("engine_reachable", ledger.engine_reachable.map(Value::from)),
         (
             "engine_latency_seconds",
             ledger.engine_latency.map(|latency| latency.as_secs_f64().into()),
         ),
+        ("engine_calls", ledger.engine_calls.map(Value::from)),
         ("engine_failures", ledger.engine_failures.map(Value::from)),
     ];
     figures

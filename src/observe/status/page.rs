@@ -131,7 +131,7 @@ fn layer(page: &mut String, name: &str, report: &LayerReport, is_one_of_many: bo
     write!(
         page,
         "<dl class=\"counts\">\n<div><dt>admitted</dt><dd>{}</dd></div>\n<div><dt>{}</dt><dd>{}</dd></div>\n\
-         <div><dt>of those mid-stream</dt><dd>{}</dd></div>\n<div><dt>full after all</dt><dd>{}</dd></div>\n\
+         <div><dt>of those mid‑stream</dt><dd>{}</dd></div>\n<div><dt>full after all</dt><dd>{}</dd></div>\n\
          </dl>\n",
         Grouped(report.admitted),
         if report.report_only {
@@ -174,13 +174,12 @@ fn tenants(page: &mut String, ledger: &LedgerFigures, fullest: &[TenantRow], sho
     if ledger.engine_reachable == Some(false) {
         page.push_str("<p class=\"alarm\">The engine behind the ledger does not answer.</p>\n");
     }
-    if let (Some(leases), Some(leased)) = (ledger.leases, ledger.leased) {
-        writeln!(
-            page,
-            "<p class=\"small\">{} leases for {}.</p>",
-            Grouped(leases),
-            format_size(leased)
-        )?;
+    if let Some(leased) = ledger.leased {
+        write!(page, "<p class=\"small\">{} leased here", format_size(leased))?;
+        if let Some(latency) = ledger.engine_latency {
+            write!(page, ", the last answer took {}", words::duration(latency))?;
+        }
+        page.push_str(".</p>\n");
     }
     if shows_tenants && !fullest.is_empty() {
         page.push_str("<table class=\"tenants\">\n<caption>The fullest</caption>\n<tbody>\n");

@@ -37,15 +37,13 @@ pub(super) fn chart(page: &mut String, history: &History, place: usize) -> fmt::
         let at = WIDTH - minutes * 60.0;
         write!(page, "<path class=\"grid\" d=\"M{at} 0V{HEIGHT}\"/>")?;
     }
-    for pair in points.windows(2) {
-        let [(before, _), (after, _)] = pair else { continue };
-        if after.refused > before.refused {
-            let (from, width) = (x(before), (after.second - before.second) as f64);
-            write!(
-                page,
-                "<rect class=\"refused\" x=\"{from}\" y=\"0\" width=\"{width}\" height=\"{HEIGHT}\"/>"
-            )?;
-        }
+    for (from, until) in refusing(&points) {
+        write!(
+            page,
+            "<rect class=\"refused\" x=\"{from}\" y=\"0\" width=\"{width}\" height=\"{HEIGHT}\"/>",
+            from = x(from),
+            width = until.second - from.second,
+        )?;
     }
     let mut line = String::new();
     for (place, (point, headroom)) in points.iter().enumerate() {
@@ -75,6 +73,22 @@ fn label(points: &[(&Point, f64)]) -> String {
         format_size(last as u64),
         refused_in(points)
     )
+}
+
+/// The stretches in which requests were refused.
+fn refusing<'a>(points: &[(&'a Point, f64)]) -> Vec<(&'a Point, &'a Point)> {
+    let mut stretches: Vec<(&Point, &Point)> = Vec::new();
+    for pair in points.windows(2) {
+        let [(before, _), (after, _)] = pair else { continue };
+        if after.refused == before.refused {
+            continue;
+        }
+        match stretches.last_mut() {
+            Some((_, until)) if *until == *before => *until = after,
+            _ => stretches.push((before, after)),
+        }
+    }
+    stretches
 }
 
 fn refused_in(points: &[(&Point, f64)]) -> u64 {

@@ -58,6 +58,7 @@ pub(super) fn ago(age: Duration) -> String {
 
 pub(super) fn duration(duration: Duration) -> String {
     match duration.as_secs() {
+        0 if duration.as_millis() == 0 => format!("{} µs", duration.as_micros()),
         0 => format!("{} ms", duration.as_millis()),
         seconds @ 1..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
