@@ -74,7 +74,7 @@ fn compare(what: &str, bytes: usize, available: u64) {
                     return;
                 }
                 let request = Request::get(format!("/?format={format}")).body(()).expect("a request");
-                let _ = black_box(status.clone().call(request));
+                drop(black_box(status.clone().call(request)));
                 asked.fetch_add(1, Relaxed);
                 // As fast as an eager crowd of browsers, and not so fast that the two fight for a core.
                 thread::sleep(std::time::Duration::from_millis(5));
