@@ -233,8 +233,12 @@ impl Admission {
         self.rules.scopes.iter().map(Scope::resource)
     }
 
-    pub(crate) fn live(&self) -> LiveSettings {
-        LiveSettings::new(self.rules.limits.clone(), self.resources().cloned().collect())
+    pub(crate) fn live(&self, is_enabled: bool) -> LiveSettings {
+        LiveSettings::new(
+            self.rules.limits.clone(),
+            self.resources().cloned().collect(),
+            is_enabled,
+        )
     }
 
     /// How many requests were admitted.

@@ -39,14 +39,17 @@ use crate::capacity::{BuildError, WriteBuffer};
 pub struct LiveSettings {
     limits: Arc<LiveLimits>,
     resources: Arc<[Resource]>,
+    /// Without a largest body: it has resources, or the layer is switched off.
+    has_use: bool,
 }
 
 /// One change at a time, also of several layers that share a resource.
 static CHANGING: Mutex<()> = Mutex::new(());
 
 impl LiveSettings {
-    pub(super) fn new(limits: Arc<LiveLimits>, resources: Vec<Resource>) -> Self {
+    pub(super) fn new(limits: Arc<LiveLimits>, resources: Vec<Resource>, is_enabled: bool) -> Self {
         Self {
+            has_use: !is_enabled || !resources.is_empty(),
             limits,
             resources: resources.into(),
         }
@@ -99,7 +102,7 @@ impl LiveSettings {
                 "give settings that were told by `current` of the same handle",
             ));
         }
-        settings.layer.limits.check(!self.resources.is_empty())?;
+        settings.layer.limits.check(self.has_use)?;
         for (_, settings) in &settings.resources {
             settings.check()?;
         }

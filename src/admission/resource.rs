@@ -1,4 +1,5 @@
 mod core;
+pub(super) mod gate;
 mod sink;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -8,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(any(test, feature = "test-util"))]
 use self::core::lock;
 pub(super) use self::{
-    core::{Core, Fixed, gate, watched},
+    core::{Core, Fixed, watched},
     sink::ResourceSink,
 };
 use super::{ResourceBuilder, ResourceSettings};

@@ -59,7 +59,7 @@ impl StorageGuardLayer {
     /// A handle to change the settings of the layer and of its resources while it runs.
     #[must_use]
     pub fn live_settings(&self) -> LiveSettings {
-        self.shared.admission.live()
+        self.shared.admission.live(self.shared.enabled)
     }
 
     pub(super) fn shared(&self) -> &Shared {

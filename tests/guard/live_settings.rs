@@ -176,6 +176,10 @@ fn what_is_invalid_changes_nothing() {
         .update(|settings| settings.layer = settings.layer.max_body(None))
         .expect_err("nothing to guard");
     assert_eq!(error.setting(), "resource");
+    let off = StorageGuardLayer::builder().enabled(false).build().unwrap();
+    off.live_settings()
+        .update(|settings| settings.layer = settings.layer.report_only(true))
+        .expect("there need not be anything to guard");
     assert_eq!(live.current(), before);
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::ResourceReport;
+use super::{ResourceReport, gate};
 use crate::{
     admission::{Fallback, ResourceSettings},
     capacity::{Account, Event, Observer, Reading, Reason, State, StateMachine, notify},
@@ -29,7 +29,7 @@ pub(in crate::admission) struct Core {
     pub(in crate::admission) bytes: Account,
     pub(in crate::admission) inodes: Account,
     pub(in crate::admission) block_size: u32,
-    /// [`Gate values`](gate); requests look at nothing else when it is open.
+    /// [`Gate values`](super::gate); requests look at nothing else when it is open.
     gate: AtomicU8,
     ceiling: AtomicU64,
     /// The part of the floor that essential requests may use.
@@ -42,21 +42,6 @@ pub(in crate::admission) struct Core {
     pub(super) fixed: Fixed,
     pub(super) signal: Arc<Signal>,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// What a resource says to every request, whatever its size.
-pub(in crate::admission) mod gate {
-    /// The account decides.
-    pub(in crate::admission) const OPEN: u8 = 0;
-    /// The account decides, and inodes are few enough to be counted.
-    pub(in crate::admission) const COUNT_INODES: u8 = 1;
-    pub(in crate::admission) const FULL: u8 = 2;
-    pub(in crate::admission) const READ_ONLY: u8 = 3;
-    pub(in crate::admission) const NO_INODES: u8 = 4;
-    /// Nobody knows: let through.
-    pub(in crate::admission) const UNKNOWN_OPEN: u8 = 5;
-    /// Nobody knows: refuse.
-    pub(in crate::admission) const UNKNOWN_CLOSED: u8 = 6;
 }
 
 /// What is known beside the account. Only the sampler, the watchdog and reports lock it.
