@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
 
+use super::Snapshot;
+
 /// How things stood in the last quarter of an hour, a point every few seconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
@@ -21,6 +23,20 @@ pub(super) const SPAN: u64 = 15 * 60;
 /// Seconds between two points.
 pub(super) const STEP: u64 = 5;
 
+impl Point {
+    pub(super) fn of(second: u64, snapshot: &Snapshot) -> Self {
+        Self {
+            second,
+            headrooms: snapshot.resources.iter().map(|(_, report)| report.headroom).collect(),
+            refused: snapshot
+                .layers
+                .iter()
+                .map(|(_, layer)| layer.refused.total() + layer.would_be_refused.total())
+                .sum(),
+        }
+    }
+}
+
 impl History {
     pub(super) fn push(&mut self, point: Point) {
         let now = point.second;
@@ -32,7 +48,7 @@ impl History {
     }
 
     #[cfg(feature = "status")]
-    pub(super) fn points(&self) -> impl DoubleEndedIterator<Item = &Point> {
+    pub(super) fn points(&self) -> impl Iterator<Item = &Point> {
         self.points.iter()
     }
 }

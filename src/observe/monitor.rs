@@ -117,9 +117,13 @@ impl Monitor {
         self.shared.look_for_fullest();
     }
 
+    /// The last quarter of an hour, up to now.
     #[cfg(feature = "status")]
-    pub(super) fn history(&self) -> History {
-        self.shared.record().history.clone()
+    pub(super) fn history(&self, now: &Snapshot) -> Vec<Point> {
+        let record = self.shared.record();
+        let mut points: Vec<_> = record.history.points().cloned().collect();
+        points.push(Point::of(record.ticks, now));
+        points
     }
 }
 
@@ -186,15 +190,7 @@ impl Shared {
         let mut record = self.record();
         record.ledger = ledger;
         let second = record.ticks;
-        record.history.push(Point {
-            second,
-            headrooms: snapshot.resources.iter().map(|(_, report)| report.headroom).collect(),
-            refused: snapshot
-                .layers
-                .iter()
-                .map(|(_, layer)| layer.refused.total() + layer.would_be_refused.total())
-                .sum(),
-        });
+        record.history.push(Point::of(second, &snapshot));
     }
 }
 

@@ -81,7 +81,7 @@ impl StatusService {
             Format::Problem => document("application/json", json::write(&snapshot, self.shows_tenants)),
             Format::Text => document("text/plain; version=0.0.4; charset=utf-8", prometheus::write(&snapshot)),
             Format::Page => {
-                let page = page::write(&snapshot, &self.monitor.history(), self.shows_tenants);
+                let page = page::write(&snapshot, &self.monitor.history(&snapshot), self.shows_tenants);
                 let mut response = document("text/html; charset=utf-8", page);
                 let headers = response.headers_mut();
                 headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use axum::Router;
 use serde_json::json;
+use tower_storage_guard::{FailurePolicy, Reading};
 
 use crate::{
     browser::Browser,
@@ -75,6 +76,100 @@ const CONTRAST: &str = "(() => {
         return (a + 0.05) / (b + 0.05);
     }));
 })()";
+
+#[test]
+fn every_state_is_told_in_words() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = Site::new();
+    let server = serve(&site, false);
+    let url = format!("http://{}/capacity", server.address);
+    browser.resize(360, 740, true);
+    let live = site.layer.live_settings();
+    let free = |bytes| Reading::new(100 * GIB, bytes);
+    for (name, reading, report_only, parts) in [
+        (
+            "near",
+            Some(free(8 * GIB)),
+            false,
+            &["Nearly full", "time to make room", "nearly full"][..],
+        ),
+        (
+            "full",
+            Some(free(4 * GIB)),
+            false,
+            &["Full", "Nothing is accepted", "1.0 GiB short"],
+        ),
+        (
+            "reporting",
+            Some(free(4 * GIB)),
+            true,
+            &["Full", "only reporting", "report-only", "Nothing is refused"],
+        ),
+        (
+            "read-only",
+            Some(free(90 * GIB).with_writable(false)),
+            false,
+            &["Closed", "read-only", "0 B of 85.0 GiB"],
+        ),
+        (
+            "no-inodes",
+            Some(free(90 * GIB).with_inodes(10, 0)),
+            false,
+            &["Closed", "closed", "0 files"],
+        ),
+        (
+            "unbounded",
+            Some(Reading::unbounded(90 * GIB)),
+            false,
+            &["must stay free", "85.0 GiB"],
+        ),
+        ("nothing", Some(Reading::new(0, 0)), false, &["Full", "0 B"]),
+        (
+            "unmeasured",
+            None,
+            false,
+            &[
+                "Closed",
+                "not measured",
+                "a cable <came> loose",
+                "one measurement failed",
+            ],
+        ),
+    ] {
+        match reading {
+            Some(reading) => site.disk.probe().set(reading),
+            None => site.disk.probe().fail("a cable <came> loose"),
+        }
+        // Twice: a state is left after two better readings.
+        site.disk.sample();
+        if reading.is_some() {
+            site.disk.sample();
+        }
+        live.update(|settings| {
+            settings.layer = settings.layer.report_only(report_only);
+            let disk = settings.resource_mut("disk").expect("there");
+            *disk = disk.on_probe_failure(FailurePolicy::Closed);
+        })
+        .expect("valid");
+        for scheme in ["light", "dark"] {
+            browser.prefer(scheme);
+            browser.open(&url);
+            let text = browser.text("main");
+            for part in parts {
+                assert!(text.contains(part), "{name}: `{part}`: {text}");
+            }
+            let contrast = browser.eval(CONTRAST);
+            assert!(
+                contrast.as_f64().expect("a number") >= 4.5,
+                "{name}, {scheme}: contrast {contrast}"
+            );
+            if let Some(folder) = std::env::var_os("PICTURES") {
+                browser.screenshot(&Path::new(&folder).join(format!("state-{name}-{scheme}.png")));
+            }
+        }
+        assert_eq!(browser.complaints(), [""; 0], "{name}");
+    }
+}
 
 #[test]
 fn shows_what_there_is_and_updates_itself() {

@@ -16,7 +16,7 @@ use self::{
 };
 use crate::{
     LayerReport, Readiness, ResourceReport, State, format_size,
-    observe::{LedgerFigures, Snapshot, TenantRow, history::History},
+    observe::{LedgerFigures, Snapshot, TenantRow, history::Point},
 };
 
 const STYLE: &str = include_str!("page/page.css");
@@ -28,14 +28,14 @@ pub(super) const POLICY: &str = "default-src 'none'; \
     script-src 'sha256-IK9fN2R/QlCRh9pTXIfeQ+80XfQdcoZ1K4Fj6Lztz5Y='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(super) fn write(snapshot: &Snapshot, history: &History, shows_tenants: bool) -> String {
+pub(super) fn write(snapshot: &Snapshot, history: &[Point], shows_tenants: bool) -> String {
     let mut page = String::with_capacity(STYLE.len() + SCRIPT.len() + (32 << 10));
     // Writing to a string does not fail.
     let _ = write_to(&mut page, snapshot, history, shows_tenants);
     page
 }
 
-fn write_to(page: &mut String, snapshot: &Snapshot, history: &History, shows_tenants: bool) -> fmt::Result {
+fn write_to(page: &mut String, snapshot: &Snapshot, history: &[Point], shows_tenants: bool) -> fmt::Result {
     let readiness = snapshot.readiness;
     let (word, sentence) = words::readiness(snapshot);
     let colour = match readiness {
@@ -78,7 +78,7 @@ fn write_to(page: &mut String, snapshot: &Snapshot, history: &History, shows_ten
     )
 }
 
-fn resource(page: &mut String, name: &str, report: &ResourceReport, history: &History, place: usize) -> fmt::Result {
+fn resource(page: &mut String, name: &str, report: &ResourceReport, history: &[Point], place: usize) -> fmt::Result {
     let (state, class) = words::state(report);
     write!(
         page,
@@ -86,12 +86,11 @@ fn resource(page: &mut String, name: &str, report: &ResourceReport, history: &Hi
         name = Escaped(name),
     )?;
     if let Some(error) = &report.error {
-        writeln!(
-            page,
-            "<p class=\"alarm\">Not measured for {}: {}</p>",
-            words::duration(report.age),
-            Escaped(error)
-        )?;
+        let time = match report.age.as_secs() {
+            0 => String::new(),
+            _ => format!(" for {}", words::duration(report.age)),
+        };
+        writeln!(page, "<p class=\"alarm\">Not measured{time}: {}</p>", Escaped(error))?;
     }
     resource_bar(page, report)?;
     chart(page, history, place)?;

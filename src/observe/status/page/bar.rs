@@ -53,7 +53,9 @@ pub(super) fn resource_bar(page: &mut String, report: &ResourceReport) -> fmt::R
     for (class, name, bytes) in parts {
         let figure = match class {
             "used" if !is_bounded => continue,
-            "headroom" if report.headroom < 0 => format!("0 B, {} short", format_size(report.headroom.unsigned_abs())),
+            "headroom" if report.headroom < 0 => format!("{} short", format_size(report.headroom.unsigned_abs())),
+            "headroom" if report.closed => format!("0 B of {}", format_size(bytes)),
+            "floor" => format_size(report.floor),
             _ => format_size(bytes),
         };
         writeln!(

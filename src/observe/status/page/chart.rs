@@ -4,15 +4,15 @@ use std::fmt::{self, Write};
 
 use crate::{
     format_size,
-    observe::history::{History, Point, SPAN},
+    observe::history::{Point, SPAN},
 };
 
 const WIDTH: f64 = SPAN as f64;
 const HEIGHT: f64 = 100.0;
 
-pub(super) fn chart(page: &mut String, history: &History, place: usize) -> fmt::Result {
+pub(super) fn chart(page: &mut String, history: &[Point], place: usize) -> fmt::Result {
     let points: Vec<_> = history
-        .points()
+        .iter()
         .filter_map(|point| Some((point, (*point.headrooms.get(place)?).max(0) as f64)))
         .collect();
     let Some((last, _)) = points.last() else { return Ok(()) };

@@ -8,12 +8,20 @@ use crate::{Readiness, Reason, ResourceReport, State, observe::Snapshot};
 /// A word and a sentence on everything.
 pub(super) fn readiness(snapshot: &Snapshot) -> (&'static str, &'static str) {
     let only_reports = !snapshot.layers.is_empty() && snapshot.layers.iter().all(|(_, layer)| layer.report_only);
+    let is_any_full = snapshot
+        .resources
+        .iter()
+        .any(|(_, report)| report.closed && report.measured && report.state == State::Full);
     match snapshot.readiness {
         Readiness::Ready => ("Ready", "Everything that fits is accepted."),
         Readiness::Near => ("Nearly full", "What fits is still accepted. It is time to make room."),
         Readiness::Full if only_reports => (
             "Full",
             "Nothing should be accepted now; only reporting, so it still is.",
+        ),
+        Readiness::Full if !is_any_full => (
+            "Closed",
+            "Nothing is accepted now; why is told below. Downloads and deletions work.",
         ),
         Readiness::Full => (
             "Full",
