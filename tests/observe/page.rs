@@ -258,7 +258,8 @@ fn the_policy_knows_what_is_inline() {
 #[test]
 fn tenants_are_opt_in() {
     let site = Site::new();
-    for (shows, expected) in [(false, false), (true, true)] {
+    // Also beside a page that shows them.
+    for (shows, expected) in [(false, false), (true, true), (false, false)] {
         let server = serve(&site, shows);
         for accept in ["text/html", "application/json", "text/plain"] {
             let answer = server.get("/capacity", accept);

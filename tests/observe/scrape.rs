@@ -8,6 +8,8 @@ use std::{
 
 use axum::Router;
 
+use tower_storage_guard::{Monitor, Reading, StatusService, test_util::FakeResource};
+
 use crate::support::{GIB, Server, Site};
 
 /// What a Prometheus server of version 2 sends.
@@ -110,6 +112,28 @@ fn the_figures_are_there() {
         !text.contains("inodes_available{resource=\"memory\"}"),
         "unknown is left out"
     );
+}
+
+#[test]
+fn odd_names_do_no_harm() {
+    let odd = "a \"disk\" \\ in\ntwo lines <b>";
+    let disk = FakeResource::with(Reading::new(10, 5), |builder| builder.name(odd));
+    let monitor = Monitor::builder()
+        .resource(disk.resource())
+        .manual()
+        .build()
+        .expect("valid");
+    let server = Server::start(Router::new().route_service("/", StatusService::new(monitor)));
+    let answer = server.get("/", SCRAPER);
+    let (_, text) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(
+        text.contains(r#"storage_guard_state{resource="a \"disk\" \\ in\ntwo lines <b>"} 0"#),
+        "{text}"
+    );
+    if let Some(said) = checked("promtool", &["check", "metrics"], text) {
+        assert_eq!(said, "");
+    }
+    assert!(!server.get("/", "text/html").contains("<b>"));
 }
 
 /// Names that alerts, dashboards and the guide use are those that are scraped, and each is explained.
