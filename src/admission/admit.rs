@@ -234,11 +234,8 @@ impl Admission {
     }
 
     pub(crate) fn live(&self, is_enabled: bool) -> LiveSettings {
-        LiveSettings::new(
-            self.rules.limits.clone(),
-            self.resources().cloned().collect(),
-            is_enabled,
-        )
+        let has_use = !is_enabled || !self.rules.scopes.is_empty() || !self.rules.tenants.is_empty();
+        LiveSettings::new(self.rules.limits.clone(), self.resources().cloned().collect(), has_use)
     }
 
     /// How many requests were admitted.

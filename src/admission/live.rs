@@ -39,7 +39,7 @@ use crate::capacity::{BuildError, WriteBuffer};
 pub struct LiveSettings {
     limits: Arc<LiveLimits>,
     resources: Arc<[Resource]>,
-    /// Without a largest body: it has resources, or the layer is switched off.
+    /// Without a largest body: it has resources or ledgers, or the layer is switched off.
     has_use: bool,
 }
 
@@ -47,9 +47,9 @@ pub struct LiveSettings {
 static CHANGING: Mutex<()> = Mutex::new(());
 
 impl LiveSettings {
-    pub(super) fn new(limits: Arc<LiveLimits>, resources: Vec<Resource>, is_enabled: bool) -> Self {
+    pub(super) fn new(limits: Arc<LiveLimits>, resources: Vec<Resource>, has_use: bool) -> Self {
         Self {
-            has_use: !is_enabled || !resources.is_empty(),
+            has_use,
             limits,
             resources: resources.into(),
         }
