@@ -102,13 +102,14 @@ impl Admission {
             }
             Err(refusal) => return self.refuse(refusal),
         };
+        let mut holds = TenantHolds::default();
         if let Err(refusal) = self.check_ceilings(&wish) {
             let verdict = self.refuse(refusal);
             if !matches!(verdict, Verdict::Passed) {
                 return verdict;
             }
+            holds.is_reported = true;
         }
-        let mut holds = TenantHolds::default();
         match holds.reserve(&self.rules, names, 0, wish.bytes) {
             Step::Done => self.hold_all(&wish, holds),
             Step::Refused(refusal) => self.refuse(refusal),
@@ -142,6 +143,11 @@ impl Admission {
 
     fn hold_all(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict {
         let pool = Pool::own(&self.pools);
+        if holds.is_reported {
+            return pool
+                .hold_tenants(wish, &mut holds)
+                .map_or(Verdict::Passed, Verdict::Admitted);
+        }
         match pool.hold(wish) {
             Ok(mut hold) => {
                 hold.charge(&mut holds, wish);

@@ -25,6 +25,8 @@ pub(crate) type TenantNames<'a> = [Option<Cow<'a, str>>; MAX_TENANTS];
 #[derive(Debug, Default)]
 pub(super) struct TenantHolds {
     places: [Option<Place>; MAX_TENANTS],
+    /// The request would have been refused, and that was told: the tenants are charged, and no more is told.
+    pub(super) is_reported: bool,
 }
 
 /// How reserving of all ledgers goes on.
@@ -48,7 +50,8 @@ impl TenantHolds {
                 Attempt::Denied(denied) => {
                     let refusal = rules.tenant_refusal(denied, at, name, Some(bytes));
                     if report_only {
-                        if denied.kind() != crate::tenant::DeniedKind::WouldWait {
+                        if !self.is_reported && denied.kind() != crate::tenant::DeniedKind::WouldWait {
+                            self.is_reported = true;
                             rules.tell(&refusal, false);
                         }
                         // Counted all the same, so that what is told of the usage is true.
