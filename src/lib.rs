@@ -75,21 +75,37 @@
 mod admission;
 mod capacity;
 mod clock;
+#[cfg(feature = "serde")]
+mod config;
 mod guard;
+mod observe;
 mod probe;
 mod respond;
 mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, StorageFailure, Stored};
+pub use admission::{
+    FailurePolicy, Fallback, LayerSettings, LiveSettings, RefusalCounts, Resource, ResourceBuilder, ResourceReport,
+    ResourceSettings, Settings, StorageFailure, Stored,
+};
 pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,
 };
+#[cfg(feature = "serde")]
+pub use config::{Config, ConfigError};
 pub use guard::{
-    BodyError, BodyErrorKind, Guarded, Linger, ResponseBody, ResponseFuture, StorageGuard, StorageGuardBuilder,
-    StorageGuardLayer,
+    BodyError, BodyErrorKind, Guarded, LayerReport, Linger, ResponseBody, ResponseFuture, StorageGuard,
+    StorageGuardBuilder, StorageGuardLayer,
+};
+#[cfg(feature = "status")]
+pub use observe::StatusService;
+#[cfg(feature = "tracing")]
+pub use observe::TracingObserver;
+pub use observe::{
+    HealthService, LedgerFigures, Monitor, MonitorBuilder, Readiness, ReadinessHandle, Snapshot, TenantFigures,
+    TenantRow,
 };
 #[cfg(all(fuzzing, feature = "memory"))]
 #[doc(hidden)]
@@ -127,5 +143,9 @@ pub use tenant::{
 pub use tenant::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 #[cfg(feature = "redis")]
 pub use tenant::{RedisStore, RedisStoreBuilder};
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operations.md")]
+struct Operations;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,8 @@
 //! A file server that refuses what does not fit on its disk: `cargo run --example uploads -- --help`.
 //!
-//! `PUT`, `GET` and `DELETE /files/{name}`, and `GET /files`. The guard goes on in `routes.rs`.
+//! `PUT`, `GET` and `DELETE /files/{name}`, and `GET /files`. The guard goes on in `routes.rs`. A browser finds a page for
+//! uploads at `/`, and how full the disk is at `/capacity`; so does a Prometheus server. `/livez` and `/readyz` are for
+//! health checks.
 
 #![allow(
     clippy::print_stdout,
@@ -9,7 +11,9 @@
 )]
 
 mod options;
+mod pages;
 mod routes;
+mod settings;
 mod store;
 
 use std::{
@@ -24,9 +28,10 @@ use std::{
 use axum::Router;
 use futures_util::{Stream, StreamExt, stream};
 use options::{Command, OptionError, Options};
+use settings::SettingsFile;
 use store::Store;
 use tokio::{net::TcpListener, select, sync::oneshot};
-use tower_storage_guard::{Event, Resource, ResourceReport, StorageGuardLayer, format_size};
+use tower_storage_guard::{Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, format_size};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
@@ -53,10 +58,20 @@ async fn run() -> Result<(), OptionError> {
     // that the first one receives files in.
     let (listener, address) = listen(&options.listen).await?;
     let store = Store::open(&options.dir).map_err(|error| OptionError::unusable_dir(&options.dir, &error))?;
-    let disk = disk(&options)?;
-    let guard = guard(&options, &disk)?;
+    let log = TracingObserver::new();
+    let disk = disk(&options, &log)?;
+    let guard = guard(&options, &disk, &log)?;
+    let monitor = Monitor::builder()
+        .layer("files", &guard)
+        .build()
+        .map_err(|error| OptionError::rejected(&error))?;
+    if let Some(path) = options.config {
+        let file = SettingsFile::open(path, guard.live_settings())?;
+        tokio::spawn(file.follow());
+    }
     announce(&options.dir, &disk.report(), address);
-    serve(listener, routes::router(store, disk, guard)).await;
+    let app = routes::router(store, disk, guard).merge(pages::router(monitor));
+    serve(listener, app).await;
     Ok(())
 }
 
@@ -70,20 +85,20 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), OptionError>
         .map_err(|error: io::Error| OptionError::unusable_address(address, &error))
 }
 
-fn disk(options: &Options) -> Result<Resource, OptionError> {
+fn disk(options: &Options, log: &TracingObserver) -> Result<Resource, OptionError> {
     Resource::disk(&options.dir)
         .floor(options.floor)
-        .observer(log)
+        .observer(log.clone())
         .build()
         .map_err(|error| OptionError::unusable_dir(&options.dir, &error))
 }
 
-fn guard(options: &Options, disk: &Resource) -> Result<StorageGuardLayer, OptionError> {
+fn guard(options: &Options, disk: &Resource, log: &TracingObserver) -> Result<StorageGuardLayer, OptionError> {
     StorageGuardLayer::builder()
         .resource(disk.clone())
         .max_body(options.max_upload)
         .report_only(options.report_only)
-        .observer(log)
+        .observer(log.clone())
         .build()
         .map_err(|error| OptionError::rejected(&error))
 }
@@ -97,6 +112,7 @@ fn announce(dir: &Path, disk: &ResourceReport, address: SocketAddr) {
         "  may be uploaded now  {:>10}",
         format_size(disk.headroom.max(0).unsigned_abs())
     );
+    println!("to see it, in a browser: http://{address}/ and http://{address}/capacity");
     println!("to try it:");
     println!("  curl -i -T README.md http://{address}/files/");
     println!("  curl -i http://{address}/files");
@@ -156,21 +172,4 @@ fn start_logging() {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     tracing_subscriber::registry().with(to_stderr).with(filter).init();
-}
-
-fn log(event: &Event<'_>) {
-    match event {
-        Event::StateChanged { resource, from, to, .. } => {
-            tracing::warn!(resource, from = from.name(), to = to.name(), "the disk's state changed");
-        }
-        Event::Refused { refusal, enforced, .. } => {
-            tracing::warn!(
-                reason = refusal.reason().name(),
-                requested = refusal.requested(),
-                enforced,
-                "refused"
-            );
-        }
-        other => tracing::warn!(?other),
-    }
 }

@@ -20,6 +20,7 @@ Usage: uploads [OPTIONS]
                          [default, if neither is given: 5 %, at most 10 GiB]
   --max-upload SIZE      the largest file to accept [default: what the disk can hold]
   --report-only          refuse nothing, only log what would be refused
+  --config FILE          settings in TOML, read again on SIGHUP; they count before the options above
   --help                 this text
 
 A directory belongs to one server. RUST_LOG=debug logs more.
@@ -36,6 +37,7 @@ pub(crate) struct Options {
     pub(crate) floor: Floor,
     pub(crate) max_upload: u64,
     pub(crate) report_only: bool,
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             floor: Floor::default(),
             max_upload: u64::MAX,
             report_only: false,
+            config: None,
         }
     }
 }
@@ -74,6 +77,7 @@ impl Options {
                 "--min-free" => min_free = Some(size(name, value("64MiB")?)?),
                 "--min-free-percent" => min_free_percent = Some(percent(name, value("5")?)?),
                 "--max-upload" => options.max_upload = size(name, value("1.5GB")?)?,
+                "--config" => options.config = Some(value("guard.toml")?.into()),
                 "--report-only" => options.report_only = flag(name, inline)?,
                 "--help" | "-h" => return Ok(Command::Help),
                 _ => return Err(OptionError::unknown(arg)),
@@ -137,6 +141,11 @@ impl OptionError {
         let flaw = format!("cannot be listened on: {error}");
         let remedy = "give an address of this machine and a free port, such as 127.0.0.1:3000; port 0 takes any";
         Self::bad("--listen", address, flaw, remedy)
+    }
+
+    /// The flaw names the file and the place in it.
+    pub(crate) fn unusable_file(flaw: &str) -> Self {
+        Self(format!("--config: {flaw}"))
     }
 
     /// A setting that the guard does not accept; the error has its own remedy.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Hold, Limits, Scope,
+    Hold, Limits, LiveLimits, LiveSettings, Resource, Scope,
     hold::{Pool, Wish},
+    tally::{RefusalCounts, Tally},
     tenants::{Step, TenantHolds, TenantNames, Waiting},
 };
 use crate::{
@@ -45,7 +46,8 @@ pub(crate) struct Waits {
 pub(super) struct Rules {
     pub(super) scopes: Box<[Scope]>,
     pub(super) tenants: Box<[Ledger]>,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<LiveLimits>,
+    pub(super) tally: Tally,
     observers: Box<[Arc<dyn Observer>]>,
 }
 
@@ -59,7 +61,8 @@ impl Admission {
         let rules = Arc::new(Rules {
             scopes: scopes.into(),
             tenants: tenants.into(),
-            limits,
+            limits: Arc::new(LiveLimits::new(limits)),
+            tally: Tally::default(),
             observers: observers.into(),
         });
         Self {
@@ -78,7 +81,7 @@ impl Admission {
             Err(refusal) => return self.refuse(refusal),
         };
         match self
-            .check_ceilings(wish.bytes, priority)
+            .check_ceilings(&wish)
             .and_then(|()| Pool::own(&self.pools).hold(&wish))
         {
             Ok(hold) => Verdict::Admitted(hold),
@@ -99,13 +102,14 @@ impl Admission {
             }
             Err(refusal) => return self.refuse(refusal),
         };
-        if let Err(refusal) = self.check_ceilings(wish.bytes, priority) {
+        let mut holds = TenantHolds::default();
+        if let Err(refusal) = self.check_ceilings(&wish) {
             let verdict = self.refuse(refusal);
             if !matches!(verdict, Verdict::Passed) {
                 return verdict;
             }
+            holds.is_reported = true;
         }
-        let mut holds = TenantHolds::default();
         match holds.reserve(&self.rules, names, 0, wish.bytes) {
             Step::Done => self.hold_all(&wish, holds),
             Step::Refused(refusal) => self.refuse(refusal),
@@ -139,6 +143,11 @@ impl Admission {
 
     fn hold_all(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict {
         let pool = Pool::own(&self.pools);
+        if holds.is_reported {
+            return pool
+                .hold_tenants(wish, &mut holds)
+                .map_or(Verdict::Passed, Verdict::Admitted);
+        }
         match pool.hold(wish) {
             Ok(mut hold) => {
                 hold.charge(&mut holds, wish);
@@ -160,9 +169,11 @@ impl Admission {
     /// What the request needs; nothing if it is exempt.
     #[inline]
     fn wish(&self, demand: Demand, priority: Priority) -> Result<Option<Wish>, Refusal> {
-        let limits = &self.rules.limits;
+        let limits = self.rules.limits.load();
         let mut wish = Wish {
             priority,
+            maximum: limits.maximum,
+            write_buffer: limits.write_buffer,
             ..Wish::default()
         };
         wish.bytes = match demand {
@@ -187,9 +198,15 @@ impl Admission {
     }
 
     #[inline]
-    fn check_ceilings(&self, bytes: u64, priority: Priority) -> Result<(), Refusal> {
+    fn check_ceilings(&self, wish: &Wish) -> Result<(), Refusal> {
+        let Wish {
+            bytes,
+            priority,
+            maximum,
+            ..
+        } = *wish;
         let rules = &*self.rules;
-        if bytes > rules.limits.maximum {
+        if bytes > maximum {
             return Err(rules.refusal(Reason::TooLarge, None, Some(bytes)));
         }
         // With a single scope the reservation finds it out first by itself.
@@ -205,18 +222,54 @@ impl Admission {
 
     #[cold]
     fn refuse(&self, refusal: Refusal) -> Verdict {
-        self.rules.tell_refused(&refusal);
-        if self.rules.limits.report_only {
-            Verdict::Passed
-        } else {
+        if self.rules.tell_refused(&refusal) {
             Verdict::Refused(refusal)
+        } else {
+            Verdict::Passed
         }
     }
 }
 
+impl Admission {
+    pub(crate) fn limits(&self) -> &Arc<LiveLimits> {
+        &self.rules.limits
+    }
+
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.rules.scopes.iter().map(Scope::resource)
+    }
+
+    pub(crate) fn live(&self, is_enabled: bool) -> LiveSettings {
+        let has_use = !is_enabled || !self.rules.scopes.is_empty() || !self.rules.tenants.is_empty();
+        LiveSettings::new(self.rules.limits.clone(), self.resources().cloned().collect(), has_use)
+    }
+
+    /// How many requests were admitted.
+    pub(crate) fn admitted(&self) -> u64 {
+        self.pools.iter().map(|pool| pool.admitted()).sum()
+    }
+
+    /// What was refused, or in report-only mode would have been.
+    pub(crate) fn refused(&self, enforced: bool) -> RefusalCounts {
+        self.rules.tally.refused(enforced)
+    }
+
+    /// How many admitted requests met a storage that said itself that it is full.
+    pub(crate) fn late_failures(&self) -> u64 {
+        self.rules.tally.late()
+    }
+}
+
 impl Rules {
-    pub(super) fn tell_refused(&self, refusal: &Refusal) {
-        let enforced = !self.limits.report_only;
+    /// Counts a refusal and tells of it. Returns whether it is enforced.
+    pub(super) fn tell_refused(&self, refusal: &Refusal) -> bool {
+        let enforced = !self.limits.load().report_only;
+        self.tell(refusal, enforced);
+        enforced
+    }
+
+    pub(super) fn tell(&self, refusal: &Refusal, enforced: bool) {
+        self.tally.count(refusal, enforced);
         notify(&self.observers, &Event::Refused { refusal, enforced });
     }
 }

@@ -19,7 +19,7 @@ use super::{
     admit::Rules,
     tenants::{TenantHolds, TenantSlot, fill_slots},
 };
-use crate::capacity::{Charge, Priority, Reason, Refusal, RefusalParts, Slab};
+use crate::capacity::{Charge, Priority, Reason, Refusal, RefusalParts, Slab, WriteBuffer};
 
 /// What an admitted request holds of all its scopes. It ends when both its halves are gone: the request body's, since a
 /// gRPC stream answers before it has read, and the response future's, since a handler writes after the last frame.
@@ -60,6 +60,9 @@ pub(super) struct Wish {
     /// The length is not known, so more will be needed.
     pub(super) grows: bool,
     pub(super) priority: Priority,
+    /// The largest body.
+    pub(super) maximum: u64,
+    pub(super) write_buffer: WriteBuffer,
 }
 
 /// A pool of slots for the requests of one thread (or a few), with what a hold needs when it ends. Each request refers
@@ -67,6 +70,7 @@ pub(super) struct Wish {
 #[derive(Debug)]
 pub(super) struct Pool {
     slots: Slab<Slot>,
+    admitted: AtomicU64,
     rules: Arc<Rules>,
 }
 
@@ -115,6 +119,7 @@ impl Pool {
             .map(|_| {
                 Arc::new(Self {
                     slots: Slab::new(),
+                    admitted: AtomicU64::new(0),
                     rules: rules.clone(),
                 })
             })
@@ -168,6 +173,7 @@ impl Pool {
                 }
             }
         }
+        self.admitted.fetch_add(1, Relaxed);
         Ok(self.hold_at(index, wish))
     }
 
@@ -194,6 +200,11 @@ impl Pool {
             body: BodyHold::new(half(BODY), wish),
             response: ResponseHold { half: half(RESPONSE) },
         }
+    }
+
+    /// Requests that were admitted by this pool's threads.
+    pub(super) fn admitted(&self) -> u64 {
+        self.admitted.load(Relaxed)
     }
 
     /// Gives everything back: as refund when certainly nothing was written, else as closed. What is stored stays on the
@@ -349,8 +360,8 @@ impl ResponseHold {
             self.half.slot().gone.fetch_or(POLLED, AcqRel);
         }
         let refusal = rules.refusal(failure.reason(), None, None).into_mid_stream();
-        rules.tell_refused(&refusal);
-        (!rules.limits.report_only).then_some(refusal)
+        rules.tally.count_late();
+        rules.tell_refused(&refusal).then_some(refusal)
     }
 }
 
@@ -403,7 +414,7 @@ impl Rules {
     pub(super) fn refusal(&self, reason: Reason, place: Option<usize>, requested: Option<u64>) -> Refusal {
         let scope = place.and_then(|place| self.scopes.get(place));
         let limit = match reason {
-            Reason::TooLarge => Some(self.limits.maximum),
+            Reason::TooLarge => Some(self.limits.load().maximum),
             Reason::ExceedsCapacity => scope.map(|scope| scope.core().ceiling()),
             Reason::Space => scope.map(|scope| scope.core().bytes.headroom().max(0).unsigned_abs()),
             _ => None,

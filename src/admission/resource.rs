@@ -1,4 +1,5 @@
 mod core;
+pub(super) mod gate;
 mod sink;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -8,14 +9,14 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(any(test, feature = "test-util"))]
 use self::core::lock;
 pub(super) use self::{
-    core::{Core, Settings, gate, watched},
+    core::{Core, Fixed, watched},
     sink::ResourceSink,
 };
-use super::ResourceBuilder;
+use super::{ResourceBuilder, ResourceSettings};
 #[cfg(any(test, feature = "test-util"))]
 use crate::probe::Watched;
 use crate::{
-    capacity::State,
+    capacity::{BuildError, State},
     probe::{CapacityProbe, DiskProbe, ProbeError, Sampler},
 };
 
@@ -66,6 +67,24 @@ impl Resource {
         self.core.report()
     }
 
+    /// What it is set to now.
+    pub fn settings(&self) -> ResourceSettings {
+        self.core.settings()
+    }
+
+    /// Sets it anew while it runs. The account, the state and what requests meet follow at once, by the last reading; what
+    /// requests hold stays held. To change several resources and a layer together, see
+    /// [`LiveSettings`](crate::LiveSettings).
+    ///
+    /// # Errors
+    ///
+    /// When a setting is invalid; then everything stays as it was.
+    pub fn reconfigure(&self, settings: ResourceSettings) -> Result<(), BuildError> {
+        settings.check()?;
+        self.core.reconfigure(settings);
+        Ok(())
+    }
+
     /// Asks for a measurement soon, for example after something was deleted. Returns at once.
     pub fn kick(&self) {
         self.core.kick();
@@ -79,7 +98,7 @@ impl Resource {
     /// When the probe does not answer within the time limit for the first measurement. (A probe that fails is no error
     /// here: the report tells.)
     pub fn sample_now(&self) -> Result<ResourceReport, ProbeError> {
-        let patience = self.core.settings.first_measurement_within;
+        let patience = self.core.fixed.first_measurement_within;
         match &*self.sampling {
             Sampling::Thread(_) => {
                 if !self.core.signal.wait_for_next(patience) {
@@ -108,6 +127,11 @@ impl Resource {
     #[cfg(any(test, feature = "test-util"))]
     pub fn check_age(&self) {
         Watched::check_age(&*self.core);
+    }
+
+    /// Whether both are handles of the same resource.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
     }
 
     pub(super) fn from_parts(core: Arc<Core>, sampling: Sampling) -> Self {
@@ -159,6 +183,11 @@ pub struct ResourceReport {
     pub error: Option<String>,
     /// Whether requests are decided on the last account, or by the failure policy.
     pub measured: bool,
+    /// Whether everything is refused now, whatever its size: the floor is reached, nothing can be written, no inode is
+    /// left, or nobody knows and the failure policy is to refuse.
+    pub closed: bool,
+    /// Measurements that failed since it was built.
+    pub probe_failures: u64,
 }
 
 /// What samples a resource.

@@ -1,11 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    FailurePolicy, Resource,
-    resource::{Core, ResourceSink, Sampling, Settings, watched},
+    FailurePolicy, Resource, ResourceSettings,
+    resource::{Core, Fixed, ResourceSink, Sampling, watched},
 };
 use crate::{
-    capacity::{Bands, BuildError, Floor, Observer},
+    capacity::{BuildError, Floor, Observer},
     clock::{Clock, SystemClock},
     probe::{CapacityProbe, Sampler, Signal, watch},
 };
@@ -15,7 +15,8 @@ use crate::{
 pub struct ResourceBuilder {
     name: String,
     probe: Box<dyn CapacityProbe>,
-    settings: Settings,
+    settings: ResourceSettings,
+    fixed: Fixed,
     #[cfg(any(test, feature = "test-util"))]
     manual: Option<crate::clock::ManualClock>,
 }
@@ -25,20 +26,20 @@ impl ResourceBuilder {
         Self {
             name,
             probe,
-            settings: Settings {
-                floor: Floor::default(),
-                essential: Floor::NONE,
-                inode_floor: 0,
-                bands: Bands::default(),
-                policy: FailurePolicy::default(),
-                interval: Duration::from_millis(250),
-                max_age: Duration::from_secs(10),
+            settings: ResourceSettings::default(),
+            fixed: Fixed {
                 first_measurement_within: Duration::from_secs(5),
                 observers: Vec::new(),
             },
             #[cfg(any(test, feature = "test-util"))]
             manual: None,
         }
+    }
+
+    /// Sets everything at once that can be changed while it runs, as told by [`Resource::settings`] or read from a file.
+    pub const fn settings(mut self, settings: ResourceSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Sets the name for logs and metrics.
@@ -101,13 +102,13 @@ impl ResourceBuilder {
 
     /// Sets how long `build` waits for the first measurement. Default: 5 s.
     pub const fn first_measurement_within(mut self, limit: Duration) -> Self {
-        self.settings.first_measurement_within = limit;
+        self.fixed.first_measurement_within = limit;
         self
     }
 
     /// Adds somebody to be told of state changes and probe failures.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.settings.observers.push(Arc::new(observer));
+        self.fixed.observers.push(Arc::new(observer));
         self
     }
 
@@ -126,72 +127,39 @@ impl ResourceBuilder {
     /// When a setting is invalid, or the first measurement fails or takes too long: a wrong path is an error here, not
     /// at the first request.
     pub fn build(self) -> Result<Resource, BuildError> {
-        self.check()?;
+        self.settings.check()?;
+        if self.fixed.first_measurement_within.is_zero() {
+            return Err(BuildError::invalid(
+                "first_measurement_within",
+                "0ns",
+                "give a time above zero",
+            ));
+        }
         #[cfg(any(test, feature = "test-util"))]
         if let Some(clock) = self.manual {
-            return build_manual(self.name, self.probe, self.settings, clock);
+            return build_manual(self.name, self.probe, self.settings, self.fixed, clock);
         }
         let Self {
-            name, probe, settings, ..
+            name,
+            probe,
+            settings,
+            fixed,
+            ..
         } = self;
         let name: Arc<str> = name.into();
         let signal = Arc::new(Signal::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut opened = None;
-        let sampler = Sampler::start(
-            &name,
-            probe,
-            settings.first_measurement_within,
-            signal.clone(),
-            |first| {
-                let core = Arc::new(Core::new(name.clone(), settings, signal, clock, &first));
-                opened = Some(core.clone());
-                ResourceSink::open(core, &first)
-            },
-        )
+        let sampler = Sampler::start(&name, probe, fixed.first_measurement_within, signal.clone(), |first| {
+            let core = Arc::new(Core::new(name.clone(), settings, fixed, signal, clock, &first));
+            opened = Some(core.clone());
+            ResourceSink::open(core, &first)
+        })
         .map_err(|error| BuildError::first_measurement(&name, error))?;
         #[expect(clippy::expect_used, reason = "`start` succeeds only after it has called `open`")]
         let core = opened.expect("the sampler opened the account");
         watch(watched(&core));
         Ok(Resource::from_parts(core, Sampling::Thread(sampler)))
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        let Settings {
-            floor,
-            essential,
-            bands,
-            interval,
-            max_age,
-            first_measurement_within,
-            ..
-        } = &self.settings;
-        for (setting, floor) in [
-            ("floor", floor),
-            ("essential_share", essential),
-            ("near", &bands.near),
-            ("exit_margin", &bands.exit),
-        ] {
-            if let Some((value, remedy)) = floor.flaw() {
-                return Err(BuildError::invalid(setting, value, remedy));
-            }
-        }
-        let invalid =
-            |setting, value: &Duration, remedy| Err(BuildError::invalid(setting, format!("{value:?}"), remedy));
-        if !(Duration::from_millis(10)..=Duration::from_secs(3600)).contains(interval) {
-            return invalid("interval", interval, "give an interval from 10 ms to 1 h");
-        }
-        if max_age <= interval {
-            return invalid("max_age", max_age, "give an age limit longer than the interval");
-        }
-        if first_measurement_within.is_zero() {
-            return invalid(
-                "first_measurement_within",
-                first_measurement_within,
-                "give a time above zero",
-            );
-        }
-        Ok(())
     }
 }
 
@@ -199,7 +167,8 @@ impl ResourceBuilder {
 fn build_manual(
     name: String,
     mut probe: Box<dyn CapacityProbe>,
-    settings: Settings,
+    settings: ResourceSettings,
+    fixed: Fixed,
     clock: crate::clock::ManualClock,
 ) -> Result<Resource, BuildError> {
     let first = probe
@@ -208,6 +177,7 @@ fn build_manual(
     let core = Arc::new(Core::new(
         name.into(),
         settings,
+        fixed,
         Arc::default(),
         Arc::new(clock),
         &first,

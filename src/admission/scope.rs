@@ -36,6 +36,10 @@ impl Scope {
         &self.tariff
     }
 
+    pub(super) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     #[inline]
     pub(super) fn core(&self) -> &Core {
         self.resource.core()

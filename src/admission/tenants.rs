@@ -25,6 +25,8 @@ pub(crate) type TenantNames<'a> = [Option<Cow<'a, str>>; MAX_TENANTS];
 #[derive(Debug, Default)]
 pub(super) struct TenantHolds {
     places: [Option<Place>; MAX_TENANTS],
+    /// The request would have been refused, and that was told: the tenants are charged, and no more is told.
+    pub(super) is_reported: bool,
 }
 
 /// How reserving of all ledgers goes on.
@@ -38,17 +40,19 @@ pub(super) enum Step {
 impl TenantHolds {
     /// Reserves of the ledgers from `first` on, all or none.
     pub(super) fn reserve(&mut self, rules: &Rules, names: &TenantNames<'_>, first: usize, bytes: u64) -> Step {
+        let report_only = rules.limits.load().report_only;
         for (at, (ledger, name)) in rules.tenants.iter().zip(names).enumerate().skip(first) {
             let Some(name) = name.as_deref() else { continue };
             let core = ledger.core();
-            match core.attempt(name, bytes, !rules.limits.report_only) {
+            match core.attempt(name, bytes, !report_only) {
                 Attempt::Granted(place) => self.put(at, place),
                 Attempt::Waits(place, waiter) => return Step::Waits(at, place, waiter),
                 Attempt::Denied(denied) => {
                     let refusal = rules.tenant_refusal(denied, at, name, Some(bytes));
-                    if rules.limits.report_only {
-                        if denied.kind() != crate::tenant::DeniedKind::WouldWait {
-                            rules.tell_refused(&refusal);
+                    if report_only {
+                        if !self.is_reported && denied.kind() != crate::tenant::DeniedKind::WouldWait {
+                            self.is_reported = true;
+                            rules.tell(&refusal, false);
                         }
                         // Counted all the same, so that what is told of the usage is true.
                         if let Some(place) = core.force(name, bytes) {

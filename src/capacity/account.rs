@@ -100,7 +100,8 @@ impl Account {
         self.closed.0.swap(0, AcqRel)
     }
 
-    pub(super) fn adjust(&self, by: i64) {
+    /// Moves the limit, up or down.
+    pub(crate) fn adjust(&self, by: i64) {
         self.headroom.0.fetch_add(by, AcqRel);
     }
 }

@@ -66,6 +66,11 @@ impl Reconciler {
         seen
     }
 
+    /// Somebody else has moved the account's limit by so much since the last reading, because the floor changed.
+    pub(crate) fn limit_moved(&mut self, by: i64) {
+        self.limit = self.limit.saturating_add(by);
+    }
+
     /// The last reading less the floor.
     pub(crate) fn limit(&self) -> i64 {
         self.limit

@@ -85,6 +85,16 @@ impl StateMachine {
     }
 }
 
+impl StateMachine {
+    /// Looks again because the thresholds changed: neither a former state's exit nor its dwell counts. Tells the former
+    /// state if it changed.
+    pub(crate) fn reassess(&mut self, available: u64, total: u64, floor: u64, bands: &Bands) -> Option<State> {
+        let before = std::mem::take(self).state;
+        self.observe(available, total, floor, bands);
+        (before != self.state).then_some(before)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +132,16 @@ mod tests {
             .filter(|i| machine.observe(99 + i % 3, 1000, 100, &BANDS).is_some())
             .count();
         assert_eq!(changes, 1);
+    }
+
+    #[test]
+    fn new_thresholds_count_at_once() {
+        let mut machine = StateMachine::default();
+        machine.observe(90, 1000, 100, &BANDS);
+        assert_eq!(machine.reassess(90, 1000, 80, &BANDS), Some(State::Full));
+        assert_eq!(machine.state(), State::Near);
+        assert_eq!(machine.reassess(90, 1000, 10, &BANDS), Some(State::Near));
+        assert_eq!(machine.reassess(90, 1000, 10, &BANDS), None);
     }
 
     #[test]

@@ -92,7 +92,6 @@ impl StorageGuardBuilder {
     /// Sets the largest body, in bytes; more is refused with 413. Default: no limit but what could ever fit.
     pub const fn max_body(mut self, bytes: u64) -> Self {
         self.limits.maximum = bytes;
-        self.answers.max_body = Some(bytes);
         self
     }
 
@@ -208,31 +207,28 @@ impl StorageGuardBuilder {
             .map(|(resource, charge)| Scope::new(resource, charge, self.size_model))
             .collect();
         let (ledgers, tenant_keys) = self.tenants.into_iter().unzip();
+        let admission = Admission::new(scopes, ledgers, self.limits, self.observers);
+        let answers = Answers {
+            limits: admission.limits().clone(),
+            ..self.answers
+        };
         Ok(StorageGuardLayer::new(Shared {
             enabled: self.enabled,
-            admission: Admission::new(scopes, ledgers, self.limits, self.observers),
+            admission,
             tenant_keys,
             missing_tenant: self.missing_tenant,
             stored_if: self.stored_if,
             classifier: self.classifier,
             essential: self.essential,
             length_hints: self.length_hints,
-            answers: self.answers,
+            answers,
             lingering: Lingering::new(self.linger),
         }))
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        let limits = &self.limits;
         if let Some((value, remedy)) = self.size_model.flaw() {
             return Err(BuildError::invalid("size_model", value, remedy));
-        }
-        if self.enabled && self.resources.is_empty() && self.tenants.is_empty() && limits.maximum == u64::MAX {
-            return Err(BuildError::invalid(
-                "resource",
-                "none",
-                "add a resource or a ledger to guard, or set max_body, or build with enabled(false)",
-            ));
         }
         if self.resources.len() > MAX_SCOPES {
             return Err(BuildError::invalid(
@@ -258,14 +254,8 @@ impl StorageGuardBuilder {
                 ));
             }
         }
-        if limits.minimum > limits.maximum {
-            return Err(BuildError::invalid(
-                "minimum_charge",
-                limits.minimum.to_string(),
-                "give a minimum charge that is not above max_body",
-            ));
-        }
-        Ok(())
+        self.limits
+            .check(!self.enabled || !self.resources.is_empty() || !self.tenants.is_empty())
     }
 }
 

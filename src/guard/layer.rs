@@ -5,7 +5,7 @@ use tower::Layer;
 
 use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
-    admission::{Admission, Resource, TenantNames, Verdict},
+    admission::{Admission, LiveSettings, Resource, TenantNames, Verdict},
     capacity::{BuildError, Demand, Priority, Reason},
     respond::{Answers, Classifier, LengthHints, MissingTenant, TenantKey},
 };
@@ -54,6 +54,20 @@ impl StorageGuardLayer {
     /// Starts with the settings of a layer.
     pub fn builder() -> StorageGuardBuilder {
         StorageGuardBuilder::new()
+    }
+
+    /// A handle to change the settings of the layer and of its resources while it runs.
+    #[must_use]
+    pub fn live_settings(&self) -> LiveSettings {
+        self.shared.admission.live(self.shared.enabled)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.shared.admission.resources()
     }
 
     pub(super) fn new(shared: Shared) -> Self {

@@ -3,7 +3,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Relaxed},
         },
     },
@@ -103,6 +103,8 @@ impl Default for Linger {
 pub(super) struct Lingering {
     settings: Linger,
     kept: AtomicUsize,
+    so_far: AtomicU64,
+    overflow: AtomicU64,
     /// Tokio has no way to ask whether a runtime keeps time; known once it was tried.
     without_time: AtomicBool,
 }
@@ -124,6 +126,8 @@ impl Lingering {
         Arc::new(Self {
             settings,
             kept: AtomicUsize::new(0),
+            so_far: AtomicU64::new(0),
+            overflow: AtomicU64::new(0),
             without_time: AtomicBool::new(false),
         })
     }
@@ -151,6 +155,18 @@ impl Lingering {
         }
     }
 
+    pub(super) fn now(&self) -> usize {
+        self.kept.load(Relaxed).min(self.settings.connections)
+    }
+
+    pub(super) fn so_far(&self) -> u64 {
+        self.so_far.load(Relaxed)
+    }
+
+    pub(super) fn overflow(&self) -> u64 {
+        self.overflow.load(Relaxed)
+    }
+
     fn can_linger(&self) -> bool {
         self.settings.connections > 0 && !self.without_time.load(Relaxed) && runtime::is_there()
     }
@@ -165,8 +181,10 @@ impl Lingering {
         };
         if self.kept.fetch_add(1, AcqRel) >= self.settings.connections {
             self.kept.fetch_sub(1, AcqRel);
+            self.overflow.fetch_add(1, Relaxed);
             return;
         }
+        self.so_far.fetch_add(1, Relaxed);
         let place = Place(self.clone());
         if !runtime::spawn(body, read_at_most, hold, self.settings.hold_for, place) {
             self.without_time.store(true, Relaxed);

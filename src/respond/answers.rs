@@ -8,7 +8,7 @@ use http::{
 };
 
 use super::{Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus, protocol::Wording, render::Head};
-use crate::capacity::Refusal;
+use crate::{admission::LiveLimits, capacity::Refusal};
 
 /// How one layer answers.
 #[derive(Clone, Default)]
@@ -17,7 +17,8 @@ pub(crate) struct Answers {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) temporary_status: TemporaryStatus,
     pub(crate) retry_after: RetryAfter,
-    pub(crate) max_body: Option<u64>,
+    /// Told to clients of protocols that have a word for the largest body.
+    pub(crate) limits: Arc<LiveLimits>,
 }
 
 /// What is remembered of a request in case that it is refused late.
@@ -67,7 +68,7 @@ impl Answers {
             head,
             status: refusal.status_with(self.temporary_status),
             retry_after: self.retry_after.pick(&refusal),
-            max_body: self.max_body,
+            max_body: self.limits.load().max_body(),
         };
         let mut response = match &self.renderer {
             Some(renderer) => renderer.render(&refusal, &context),

@@ -12,6 +12,8 @@ mod tenant_key;
 
 pub(crate) use answers::{Answers, Remembered};
 pub use classify::{Class, Classifier, DefaultClassifier};
+#[cfg(feature = "status")]
+pub(crate) use format::Format;
 pub(crate) use length::{LengthHints, demand};
 #[cfg(feature = "grpc-details")]
 pub use protocol::GrpcWithDetails;

@@ -10,6 +10,7 @@ mod endings;
 mod essential;
 mod failure_policy;
 mod late_failure;
+mod live_settings;
 mod mid_stream;
 mod report_only;
 mod settings;

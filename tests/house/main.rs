@@ -27,7 +27,7 @@ const FLOORS: [(&str, u8); 7] = [
 ];
 
 /// Folders that may import everything, and that no floor may import.
-const BESIDE: [&str; 2] = ["observe", "test_util"];
+const BESIDE: [&str; 3] = ["config", "observe", "test_util"];
 
 const LINES: usize = 500;
 

@@ -7,6 +7,42 @@ use tower_storage_guard::{Event, Reason, test_util::FakeResource};
 
 use crate::support::*;
 
+/// Each request is one refusal or one admission, whatever else would have refused it.
+#[tokio::test]
+async fn each_request_is_counted_once() {
+    let (ledger, disk) = (ledger(100), FakeResource::new(5000, 60));
+    let guard = charging(&ledger)
+        .resource(disk.resource())
+        .max_body(120)
+        .report_only(true)
+        .build()
+        .unwrap();
+    // Too large for a body, for the tenant and for the disk; for the latter two; for the tenant's quota, that those have used up, and the disk; for the quota.
+    for bytes in [121, 110, 90, 5] {
+        assert_eq!(told(&send(&guard, put(bytes)).await), (200, None));
+    }
+    let report = guard.report();
+    let counts: Vec<_> = report
+        .would_be_refused
+        .by_reason()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(
+        counts,
+        [(Reason::TooLarge, 1), (Reason::Quota, 2), (Reason::ExceedsQuota, 1)]
+    );
+    assert_eq!((report.admitted, report.refused.total()), (0, 0));
+    assert_eq!(usage(&ledger), (121 + 110 + 90 + 5, 0));
+    assert_eq!(
+        disk.report().headroom,
+        60,
+        "what would be refused takes nothing from the others"
+    );
+    ledger.credit("t", 326);
+    assert_eq!(told(&send(&guard, put(5)).await), (200, None));
+    assert_eq!(guard.report().admitted, 1);
+}
+
 #[tokio::test]
 async fn what_would_be_refused_is_told_and_charged() {
     let (ledger, disk) = (ledger(100), FakeResource::new(5000, 300));

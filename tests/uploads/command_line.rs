@@ -116,6 +116,7 @@ fn help_names_every_option() {
         "--min-free",
         "--min-free-percent",
         "--max-upload",
+        "--config",
         "--report-only",
         "--help",
     ] {

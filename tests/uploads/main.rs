@@ -15,9 +15,13 @@ mod command_line;
 mod files;
 mod leftovers;
 mod limits;
+mod pages;
+mod reload;
 mod room;
 
 mod answers;
+#[path = "../support/browser.rs"]
+mod browser;
 mod curl;
 mod server;
 mod site;

@@ -67,8 +67,17 @@ impl Server {
 
     /// Asks it to stop.
     pub(super) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Asks it to read its settings again.
+    pub(super) fn reload(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let mut kill = Command::new("kill");
-        let status = kill.arg("-TERM").arg(self.process.0.id().to_string()).status();
+        let status = kill.arg(signal).arg(self.process.0.id().to_string()).status();
         assert!(status.expect("kill runs").success());
     }
 

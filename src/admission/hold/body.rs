@@ -55,7 +55,7 @@ impl BodyHold {
     pub(super) fn new(half: Half, wish: &Wish) -> Self {
         Self {
             reserved: wish.bytes,
-            progress: Progress::new(half.pool.rules.limits.write_buffer),
+            progress: Progress::new(wish.write_buffer),
             polled: wish.is_empty,
             priority: wish.priority,
             grown: false,
@@ -108,7 +108,7 @@ impl BodyHold {
             let Some(ahead) = &mut self.ahead else {
                 return Poll::Ready(());
             };
-            let maximum = self.half.pool.rules.limits.maximum;
+            let maximum = self.half.pool.rules.limits.load().maximum;
             let wanted = match ahead.edge {
                 None if self.reserved >= relayed.saturating_add(AHEAD / 2).min(maximum) => return Poll::Ready(()),
                 None => relayed.saturating_add(AHEAD),
@@ -167,7 +167,7 @@ impl BodyHold {
         let needed = self.progress.relayed();
         let ahead = needed
             .saturating_add(self.reserved.min(AHEAD))
-            .min(self.half.pool.rules.limits.maximum);
+            .min(self.half.pool.rules.limits.load().maximum);
         if ahead > needed && self.extend_to(ahead).is_ok() {
             return Ok(());
         }
@@ -183,8 +183,7 @@ impl BodyHold {
             }
         };
         let rules = &self.half.pool.rules;
-        rules.tell_refused(&refusal);
-        if rules.limits.report_only {
+        if !rules.tell_refused(&refusal) {
             self.unbound = true;
             return Ok(());
         }
@@ -218,11 +217,15 @@ impl BodyHold {
     fn extend_to(&mut self, bytes: u64) -> Result<(), Short> {
         let pool = &*self.half.pool;
         let rules = &*pool.rules;
+        // A largest body that became smaller meanwhile takes nothing back.
+        if bytes <= self.reserved {
+            return Ok(());
+        }
         let refuse = |reason, place| {
             let refusal = rules.refusal(reason, place, Some(bytes)).into_mid_stream();
             Err(Short::Refused(refusal))
         };
-        if bytes > rules.limits.maximum {
+        if bytes > rules.limits.load().maximum {
             return refuse(Reason::TooLarge, None);
         }
         let mut added = [0; MAX_SCOPES];

@@ -9,23 +9,16 @@ use std::{
     time::Duration,
 };
 
-use super::ResourceReport;
+use super::{ResourceReport, gate};
 use crate::{
-    admission::{FailurePolicy, Fallback},
-    capacity::{Account, Bands, Event, Floor, Observer, Reading, Reason, State, StateMachine, notify},
+    admission::{Fallback, ResourceSettings},
+    capacity::{Account, Event, Observer, Reading, Reason, State, StateMachine, notify},
     clock::Clock,
     probe::{ProbeError, Signal, Watched},
 };
 
-/// What a resource was built with.
-pub(in crate::admission) struct Settings {
-    pub(in crate::admission) floor: Floor,
-    pub(in crate::admission) essential: Floor,
-    pub(in crate::admission) inode_floor: u64,
-    pub(in crate::admission) bands: Bands,
-    pub(in crate::admission) policy: FailurePolicy,
-    pub(in crate::admission) interval: Duration,
-    pub(in crate::admission) max_age: Duration,
+/// What a resource was built with and never changes.
+pub(in crate::admission) struct Fixed {
     pub(in crate::admission) first_measurement_within: Duration,
     pub(in crate::admission) observers: Vec<Arc<dyn Observer>>,
 }
@@ -36,7 +29,7 @@ pub(in crate::admission) struct Core {
     pub(in crate::admission) bytes: Account,
     pub(in crate::admission) inodes: Account,
     pub(in crate::admission) block_size: u32,
-    /// [`Gate values`](gate); requests look at nothing else when it is open.
+    /// [`Gate values`](super::gate); requests look at nothing else when it is open.
     gate: AtomicU8,
     ceiling: AtomicU64,
     /// The part of the floor that essential requests may use.
@@ -45,24 +38,10 @@ pub(in crate::admission) struct Core {
     /// The storage said that it is full, and no reading has begun since.
     exhausted: AtomicBool,
     pub(super) health: Mutex<Health>,
-    pub(super) settings: Settings,
+    probe_failures: AtomicU64,
+    pub(super) fixed: Fixed,
     pub(super) signal: Arc<Signal>,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// What a resource says to every request, whatever its size.
-pub(in crate::admission) mod gate {
-    /// The account decides.
-    pub(in crate::admission) const OPEN: u8 = 0;
-    /// The account decides, and inodes are few enough to be counted.
-    pub(in crate::admission) const COUNT_INODES: u8 = 1;
-    pub(in crate::admission) const FULL: u8 = 2;
-    pub(in crate::admission) const READ_ONLY: u8 = 3;
-    pub(in crate::admission) const NO_INODES: u8 = 4;
-    /// Nobody knows: let through.
-    pub(in crate::admission) const UNKNOWN_OPEN: u8 = 5;
-    /// Nobody knows: refuse.
-    pub(in crate::admission) const UNKNOWN_CLOSED: u8 = 6;
 }
 
 /// What is known beside the account. Only the sampler, the watchdog and reports lock it.
@@ -76,6 +55,9 @@ pub(super) struct Health {
     states: StateMachine,
     pub(super) forced: Option<State>,
     limit: i64,
+    settings: ResourceSettings,
+    /// By how much changed floors have moved the limits of bytes and inodes since the last reading.
+    moved: (i64, i64),
 }
 
 impl Health {
@@ -93,7 +75,8 @@ impl Core {
     /// With an account that is still empty; [`ResourceSink::open`](super::sink::ResourceSink::open) fills it.
     pub(in crate::admission) fn new(
         name: Arc<str>,
-        settings: Settings,
+        settings: ResourceSettings,
+        fixed: Fixed,
         signal: Arc<Signal>,
         clock: Arc<dyn Clock>,
         first: &Reading,
@@ -116,8 +99,11 @@ impl Core {
                 states: StateMachine::default(),
                 forced: None,
                 limit: 0,
+                settings,
+                moved: (0, 0),
             }),
-            settings,
+            probe_failures: AtomicU64::new(0),
+            fixed,
             signal,
             clock,
         }
@@ -176,63 +162,108 @@ impl Core {
         self.exhausted.store(true, Relaxed);
     }
 
-    pub(super) fn limits(&self, reading: &Reading) -> (i64, i64) {
-        let floor = self.settings.floor.of(reading.total);
-        let inodes = reading.inodes.map_or(0, |inodes| inodes.available);
-        (
-            difference(reading.available, floor),
-            difference(inodes, self.settings.inode_floor),
-        )
+    pub(in crate::admission) fn settings(&self) -> ResourceSettings {
+        lock(&self.health).settings
     }
 
-    /// Puts a good reading on record and tells what changed. Returns the former `available`.
-    pub(super) fn take_in(&self, reading: &Reading, taken_at: Duration, limit: i64, unseen: u64) -> u64 {
-        let floor = self.settings.floor.of(reading.total);
-        self.ceiling.store(
-            if reading.total == u64::MAX {
-                u64::MAX
-            } else {
-                reading.total.saturating_sub(floor)
-            },
-            Relaxed,
-        );
-        self.allowance
-            .store(self.settings.essential.of(reading.total).min(floor), Relaxed);
-        self.unseen.store(unseen, Relaxed);
+    pub(super) fn interval(&self) -> Duration {
+        lock(&self.health).settings.interval
+    }
+
+    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading.
+    pub(in crate::admission) fn reconfigure(&self, settings: ResourceSettings) {
         let mut health = lock(&self.health);
+        let before = limits(&health.settings, &health.reading);
+        let after = limits(&settings, &health.reading);
+        let (bytes, inodes) = (after.0 - before.0, after.1 - before.1);
+        self.bytes.adjust(bytes);
+        self.inodes.adjust(inodes);
+        health.moved = (health.moved.0 + bytes, health.moved.1 + inodes);
+        health.limit = after.0;
+        health.settings = settings;
+        let now = self.clock.now();
+        let is_fresh = now.saturating_sub(health.read_at) <= settings.max_age;
+        if health.error.is_none() && is_fresh {
+            health.unknown_since = None;
+        }
+        let Reading { available, total, .. } = health.reading;
+        let floor = settings.floor.of(total);
+        let left = health.states.reassess(available, total, floor, &settings.bands);
+        let to = health.states.state();
+        self.set_bounds(&health);
+        self.set_gate(&health, now);
+        drop(health);
+        self.tell_state(left, to, available, floor);
+        // Sooner than the old interval.
+        self.kick();
+    }
+
+    /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
+    /// inodes that it is given, told by how much others have moved them since the last reading, and returns what is
+    /// unseen. Returns the former `available`.
+    pub(super) fn take_in(
+        &self,
+        reading: &Reading,
+        taken_at: Duration,
+        reconcile: impl FnOnce((i64, i64), (i64, i64)) -> u64,
+    ) -> u64 {
+        let mut health = lock(&self.health);
+        let settings = health.settings;
+        let limits = limits(&settings, reading);
+        let unseen = reconcile(limits, std::mem::take(&mut health.moved));
+        self.unseen.store(unseen, Relaxed);
         let before = std::mem::replace(&mut health.reading, *reading);
         health.read_at = taken_at;
-        health.limit = limit;
+        health.limit = limits.0;
         health.error = None;
+        self.set_bounds(&health);
         let now = self.clock.now();
         // A reading may be good and yet too old, when it was published long ago.
-        let is_fresh = now.saturating_sub(taken_at) <= self.settings.max_age;
+        let is_fresh = now.saturating_sub(taken_at) <= settings.max_age;
         let recovered = is_fresh && health.unknown_since.take().is_some();
+        let floor = settings.floor.of(reading.total);
         let left = health
             .states
-            .observe(reading.available, reading.total, floor, &self.settings.bands);
+            .observe(reading.available, reading.total, floor, &settings.bands);
         let to = health.states.state();
         self.set_gate(&health, now);
         drop(health);
 
-        let resource = &*self.name;
         if recovered {
-            self.tell(&Event::ProbeRecovered { resource });
+            self.tell(&Event::ProbeRecovered { resource: &self.name });
         }
+        self.tell_state(left, to, reading.available, floor);
+        before.available
+    }
+
+    fn tell_state(&self, left: Option<State>, to: State, available: u64, floor: u64) {
         if let Some(from) = left {
-            let available = reading.available;
             self.tell(&Event::StateChanged {
-                resource,
+                resource: &self.name,
                 from,
                 to,
                 available,
                 floor,
             });
         }
-        before.available
+    }
+
+    /// What could ever be stored, and what essential requests may take of the floor.
+    fn set_bounds(&self, health: &Health) {
+        let total = health.reading.total;
+        let floor = health.settings.floor.of(total);
+        let ceiling = if total == u64::MAX {
+            u64::MAX
+        } else {
+            total.saturating_sub(floor)
+        };
+        self.ceiling.store(ceiling, Relaxed);
+        self.allowance
+            .store(health.settings.essential.of(total).min(floor), Relaxed);
     }
 
     pub(super) fn take_in_failure(&self, error: &ProbeError) {
+        self.probe_failures.fetch_add(1, Relaxed);
         let mut health = lock(&self.health);
         let now = self.clock.now();
         let is_first = health.error.is_none();
@@ -254,7 +285,7 @@ impl Core {
     pub(super) fn set_gate(&self, health: &Health, now: Duration) {
         let fallback = health
             .unknown_since
-            .and_then(|since| self.settings.policy.after(now.saturating_sub(since)));
+            .and_then(|since| health.settings.policy.after(now.saturating_sub(since)));
         let inodes = health.reading.inodes.map(|inodes| inodes.available);
         let value = match fallback {
             Some(Fallback::Open) => gate::UNKNOWN_OPEN,
@@ -262,7 +293,7 @@ impl Core {
             None if !health.reading.writable => gate::READ_ONLY,
             None if health.state() == State::Full || self.is_exhausted() => gate::FULL,
             None => match inodes {
-                Some(available) if available <= self.settings.inode_floor => gate::NO_INODES,
+                Some(available) if available <= health.settings.inode_floor => gate::NO_INODES,
                 Some(available) if available < PLENTY_OF_INODES => gate::COUNT_INODES,
                 _ => gate::OPEN,
             },
@@ -274,12 +305,13 @@ impl Core {
         let health = lock(&self.health);
         let headroom = self.bytes.headroom();
         let unseen = self.unseen.load(Relaxed).saturating_add(self.bytes.closed());
+        let gate = self.gate.load(Acquire);
         let taken = health.limit.saturating_sub(headroom).max(0).unsigned_abs();
         ResourceReport {
             state: health.state(),
             total: health.reading.total,
             available: health.reading.available,
-            floor: self.settings.floor.of(health.reading.total),
+            floor: health.settings.floor.of(health.reading.total),
             headroom: if self.is_exhausted() { headroom.min(0) } else { headroom },
             held: taken.saturating_sub(unseen),
             unseen,
@@ -287,12 +319,14 @@ impl Core {
             writable: health.reading.writable,
             age: self.clock.now().saturating_sub(health.read_at),
             error: health.error.clone(),
-            measured: !matches!(self.gate.load(Acquire), gate::UNKNOWN_OPEN | gate::UNKNOWN_CLOSED),
+            measured: !matches!(gate, gate::UNKNOWN_OPEN | gate::UNKNOWN_CLOSED),
+            closed: Self::closed_because(gate).is_some(),
+            probe_failures: self.probe_failures.load(Relaxed),
         }
     }
 
     pub(super) fn tell(&self, event: &Event<'_>) {
-        notify(&self.settings.observers, event);
+        notify(&self.fixed.observers, event);
     }
 
     /// Why the resource refuses now, if the account does not.
@@ -312,7 +346,7 @@ impl Watched for Core {
         let mut health = lock(&self.health);
         let now = self.clock.now();
         let age = now.saturating_sub(health.read_at);
-        let became_silent = age > self.settings.max_age && health.unknown_since.is_none();
+        let became_silent = age > health.settings.max_age && health.unknown_since.is_none();
         if became_silent {
             health.unknown_since = Some(now);
         }
@@ -327,6 +361,15 @@ impl Watched for Core {
             });
         }
     }
+}
+
+/// What may be held of bytes and of inodes, by a reading.
+pub(super) fn limits(settings: &ResourceSettings, reading: &Reading) -> (i64, i64) {
+    let inodes = reading.inodes.map_or(0, |inodes| inodes.available);
+    (
+        difference(reading.available, settings.floor.of(reading.total)),
+        difference(inodes, settings.inode_floor),
+    )
 }
 
 fn difference(a: u64, b: u64) -> i64 {

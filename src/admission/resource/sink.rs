@@ -41,17 +41,24 @@ impl Sink for ResourceSink {
                     self.core.recall_exhaustion();
                 }
                 self.core.take_in_failure(&error);
-                return self.core.settings.interval;
+                return self.core.interval();
             }
         };
         self.lag = reading.lag;
-        let (limit, inode_limit) = self.core.limits(&reading);
-        let moved = limit != self.bytes.limit();
         let shows_until = self.began.checked_sub(reading.age.saturating_add(reading.lag));
-        let seen = self.bytes.after_measuring(&self.core.bytes, limit, shows_until);
-        self.inodes.after_measuring(&self.core.inodes, inode_limit, shows_until);
         let taken_at = self.began.saturating_sub(reading.age);
-        let before = self.core.take_in(&reading, taken_at, limit, self.bytes.unseen());
+        let Self {
+            core, bytes, inodes, ..
+        } = &mut *self;
+        let (mut moved, mut seen) = (false, 0);
+        let before = core.take_in(&reading, taken_at, |limits, moved_by_others| {
+            bytes.limit_moved(moved_by_others.0);
+            inodes.limit_moved(moved_by_others.1);
+            moved = limits.0 != bytes.limit();
+            seen = bytes.after_measuring(&core.bytes, limits.0, shows_until);
+            inodes.after_measuring(&core.inodes, limits.1, shows_until);
+            bytes.unseen()
+        });
         if let Some(unseen) = self.visibility.observe(seen, before, reading.available) {
             self.core.tell(&Event::WritesUnseen {
                 resource: &self.core.name,
@@ -67,23 +74,28 @@ impl ResourceSink {
     /// Opens the resource's account with its first reading.
     pub(in crate::admission) fn open(core: Arc<Core>, first: &Reading) -> Self {
         let began = core.clock.now();
-        let (limit, inode_limit) = core.limits(first);
-        let sink = Self {
-            bytes: Reconciler::open(&core.bytes, limit),
-            inodes: Reconciler::open(&core.inodes, inode_limit),
+        let (mut bytes, mut inodes) = (None, None);
+        core.take_in(first, began.saturating_sub(first.age), |limits, _| {
+            bytes = Some(Reconciler::open(&core.bytes, limits.0));
+            inodes = Some(Reconciler::open(&core.inodes, limits.1));
+            0
+        });
+        #[expect(clippy::expect_used, reason = "`take_in` calls what it is given")]
+        let (bytes, inodes) = bytes.zip(inodes).expect("the accounts were opened");
+        Self {
+            bytes,
+            inodes,
             visibility: Visibility::default(),
             began,
             lag: first.lag,
             was_exhausted: false,
             quiet: 0,
             core,
-        };
-        sink.core.take_in(first, began.saturating_sub(first.age), limit, 0);
-        sink
+        }
     }
 
     fn pace(&mut self, something_happened: bool) -> Duration {
-        let interval = self.core.settings.interval;
+        let interval = self.core.interval();
         let headroom = self.core.bytes.headroom();
         if lock(&self.core.health).state() != State::Ok || headroom < self.bytes.limit() / 16 {
             self.quiet = 0;

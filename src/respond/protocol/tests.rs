@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use http::{Request, StatusCode};
 
 use super::*;
 use crate::{
+    admission::{Limits, LiveLimits},
     capacity::Reason,
     respond::{Answers, TemporaryStatus},
 };
@@ -21,7 +24,10 @@ fn answer_to(answers: &Answers, reason: Reason, parts: Parts) -> Response<Bytes>
 fn answer(reason: Reason, protocol: Protocol) -> Response<Bytes> {
     let answers = Answers {
         protocol: Some(protocol),
-        max_body: Some(5000),
+        limits: Arc::new(LiveLimits::new(Limits {
+            maximum: 5000,
+            ..Limits::default()
+        })),
         ..Answers::default()
     };
     answer_to(&answers, reason, parts("PUT", "/", &[]))
