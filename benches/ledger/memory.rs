@@ -8,17 +8,17 @@ use crate::names::names;
 
 /// Bytes that a tenant takes who has something stored. Names of 14 bytes.
 pub(crate) fn in_memory(tenants: usize) -> f64 {
-    bytes(tenants, |builder| builder, |_| {})
+    bytes(tenants, |builder| builder)
 }
 
 /// With a lease each, and without what the store keeps.
 pub(crate) fn with_leases(tenants: usize) -> f64 {
     let (store, clock) = (FakeStore::new(), ManualClock::new());
     let leasing = Leasing::new(store.with_clock(&clock));
-    bytes(tenants, move |builder| builder.leasing(leasing).manual(clock), |_| {})
+    bytes(tenants, move |builder| builder.leasing(leasing).manual(clock))
 }
 
-fn bytes(tenants: usize, with: impl FnOnce(LedgerBuilder) -> LedgerBuilder, settle: impl FnOnce(&Ledger)) -> f64 {
+fn bytes(tenants: usize, with: impl FnOnce(LedgerBuilder) -> LedgerBuilder) -> f64 {
     let names = names(tenants);
     let mut ledger = None;
     let kept = measure(|| {
@@ -27,7 +27,6 @@ fn bytes(tenants: usize, with: impl FnOnce(LedgerBuilder) -> LedgerBuilder, sett
         for name in &names {
             made.charge(name, 1);
         }
-        settle(&made);
         ledger = Some(made);
     });
     drop(ledger);
