@@ -26,7 +26,7 @@ pub(crate) fn table() {
     let file = FileStore::open(directory.path().join("ledger")).expect("a file");
     let mut ledgers = vec![
         ("memory".to_owned(), ledger(None)),
-        ("file".to_owned(), ledger(Some(Leasing::new(file).node("bench")))),
+        ("file".to_owned(), ledger(Some(Leasing::alone(file)))),
     ];
     let engine = Engine::start();
     match &engine {
