@@ -21,14 +21,14 @@ use database::{DatabaseFile, LIMITS, RECORDS};
 /// `redb`.
 ///
 /// ```
-/// use tower_storage_guard::FileStore;
+/// use tower_storage_guard::{FileStore, Leasing, Ledger, Limit};
 ///
 /// # let directory = tempfile::tempdir()?;
-/// # let path = directory.path().join("ledger.redb");
-/// let store = FileStore::open(&path)?; // makes the file if there is none
-///
-/// let second = FileStore::open(&path).unwrap_err();
-/// assert!(second.to_string().contains("is in use"));
+/// # let path = directory.path().join("ledger");
+/// // Makes the file if there is none.
+/// let store = FileStore::open(&path)?;
+/// let quotas = Ledger::builder().default_limit(Limit::bytes(1 << 30)).leasing(Leasing::alone(store)).build()?;
+/// # let _ = quotas;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
