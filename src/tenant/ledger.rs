@@ -274,14 +274,14 @@ impl Ledger {
         Some(Grant::new(self.clone(), self.core.enter(tenant)?, 0))
     }
 
-    /// What was stored through this node, and through all.
-    pub(super) fn shares(&self, tenant: &str) -> Option<(i64, u64)> {
+    /// What was stored through this node, and through all: less than nothing if more was deleted than was ever told.
+    pub(super) fn shares(&self, tenant: &str) -> Option<(i64, i128)> {
         let place = self.core.accounts.table.find(tenant)?;
         let shares = match &self.core.keeper {
-            Some(keeper) => keeper.shares(&self.core.accounts, place, tenant),
+            Some(keeper) => keeper.shares(&self.core.accounts, place),
             None => {
                 let used = self.core.usage_at(place, tenant).used;
-                Some((i64::try_from(used).unwrap_or(i64::MAX), used))
+                Some((i64::try_from(used).unwrap_or(i64::MAX), used.into()))
             }
         };
         self.core.leave(place);

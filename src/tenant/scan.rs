@@ -80,7 +80,7 @@ pub struct Scan {
     ledger: Ledger,
     tenant: Box<str>,
     here: i64,
-    everywhere: u64,
+    everywhere: i128,
     /// Keeps the account from being forgotten meanwhile.
     _presence: Option<Grant>,
 }
@@ -88,8 +88,8 @@ pub struct Scan {
 impl Scan {
     /// What was on record, through all nodes, in bytes.
     #[must_use]
-    pub const fn used(&self) -> u64 {
-        self.everywhere
+    pub fn used(&self) -> u64 {
+        u64::try_from(self.everywhere.max(0)).unwrap_or(u64::MAX)
     }
 
     /// What was on record as stored through this node, less what was deleted through it.
@@ -100,7 +100,7 @@ impl Scan {
 
     /// Sets the record right by what was measured on storage that all nodes share.
     pub fn reconcile(self, measured: u64) {
-        self.correct(i128::from(measured) - i128::from(self.everywhere));
+        self.correct(i128::from(measured) - self.everywhere);
     }
 
     /// Sets the record right by what was measured on storage that is this node's alone. Not together with
@@ -123,7 +123,7 @@ impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scan")
             .field("tenant", &self.tenant)
-            .field("used", &self.everywhere)
+            .field("used", &self.used())
             .finish_non_exhaustive()
     }
 }

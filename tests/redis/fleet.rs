@@ -148,11 +148,8 @@ impl Fleet {
             }
         }
         self.settle();
-        // Twice, because a record whose sum is less than nothing tells nothing, and the first takes it from there.
-        for _ in 0..2 {
-            self.members[0].scan().reconcile(self.truth.bytes());
-            self.settle();
-        }
+        self.members[0].scan().reconcile(self.truth.bytes());
+        self.settle();
     }
 
     /// Writes as much as can be written, in pieces of a thousandth of the limit, through all nodes in turn.

@@ -92,6 +92,19 @@ fn a_report_that_nobody_repeats_is_measured() {
     fleet.assert_fills("after a rollback");
 }
 
+/// More is deleted than was ever told, because there was more than nothing when it began. Measuring sets that right, too.
+#[test]
+fn what_was_there_before_and_deleted_is_measured() {
+    let Some(mut fleet) = fleet(2) else { return };
+    let truth = fleet.truth.clone();
+    truth.write(700_000);
+    fleet.members[0].delete(100_000, &truth);
+    fleet.settle();
+    fleet.measure();
+    assert!(!fleet.members[1].reserve(500_000));
+    fleet.assert_fills("after a measurement");
+}
+
 /// Not known is not nothing: the engine has lost everything, and who comes next was not there before.
 #[test]
 fn a_lost_record_is_not_taken_for_nothing_stored() {

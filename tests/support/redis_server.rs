@@ -1,4 +1,4 @@
-//! A redis-server of a test's own.
+//! A redis-server of a test's own. Needs the feature `redis`.
 
 #![allow(dead_code, reason = "no test needs all of it")]
 

@@ -196,12 +196,12 @@ impl Keeper {
     }
 
     /// This node's share, and what all have stored, once the record has been read.
-    pub(in crate::tenant) fn shares(&self, accounts: &Accounts, place: Place, tenant: &str) -> Option<(i64, u64)> {
+    pub(in crate::tenant) fn shares(&self, accounts: &Accounts, place: Place) -> Option<(i64, i128)> {
         let lease = lock(&self.cells.slot(place.index).lease);
         let lease = lease.as_ref().filter(|lease| lease.place == place)?;
         let entry = accounts.table.entry(place.index);
-        let share = lease.share(entry.used())?;
-        Some((share, lease.usage(entry, accounts.limits.limit_of(tenant)).used))
+        let stored = entry.used();
+        Some((lease.share(stored)?, lease.sum(stored)))
     }
 
     /// What this node has leased of a tenant's limit.

@@ -451,15 +451,20 @@ impl Lease {
 
     pub(super) fn usage(&self, entry: &Entry, configured: Limit) -> Usage {
         let stored = entry.used();
-        let known = self.known.map_or(0, |known| known.used);
-        let used =
-            i128::from(known) + i128::from(stored - self.reported) - i128::from(self.credited - self.credited_reported);
         Usage {
-            used: u64::try_from(used.max(0)).unwrap_or(u64::MAX),
+            used: u64::try_from(self.sum(stored).max(0)).unwrap_or(u64::MAX),
             reserved: self.reserved(entry, stored),
             held_elsewhere: self.known.map_or(0, |known| known.held_elsewhere),
             limit: self.limit(configured),
         }
+    }
+
+    /// What all have stored, as far as this node knows; less than nothing if more was deleted than was ever told.
+    pub(super) fn sum(&self, stored: u64) -> i128 {
+        let known = self
+            .known
+            .map_or(0, |known| i128::from(known.used) - i128::from(known.shortfall));
+        known + i128::from(stored - self.reported) - i128::from(self.credited - self.credited_reported)
     }
 
     fn reserved(&self, entry: &Entry, stored: u64) -> u64 {

@@ -13,7 +13,9 @@ use super::{LeaseSettings, LeaseStore, MeasureUsage, MissingRecord, Unreachable}
 /// - with [`reap_after`](Self::reap_after), a node that stood still for longer may still spend the lease that was given
 ///   to others;
 /// - an engine that loses its latest writes can give out again what was leased or reported in them: at most the chunks
-///   and requests under way of all nodes. It knows better after the next [heartbeat](Self::ttl) of each;
+///   and requests under way of the nodes that still have to do with the tenant. It knows better after their next
+///   [heartbeat](Self::ttl). What others reported in the lost time it knows again when somebody
+///   [measures](crate::Ledger::scan);
 /// - a request that stores more than it had reserved is charged with what it stored.
 ///
 /// Near a limit chunks get smaller, so that all of it stays usable; what other nodes hold idle comes back with their next

@@ -68,8 +68,13 @@ impl Record {
     /// What all nodes together have stored, in bytes.
     #[must_use]
     pub fn used(&self) -> u64 {
+        u64::try_from(self.sum().max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// The same, or less than nothing if more was deleted than was ever told.
+    fn sum(&self) -> i128 {
         let shares: i128 = self.nodes.values().map(|node| i128::from(node.share)).sum();
-        u64::try_from((shares + i128::from(self.base)).max(0)).unwrap_or(u64::MAX)
+        shares + i128::from(self.base)
     }
 
     fn seeded(seed: Seed, request: &SyncRequest, now: Duration) -> Self {
@@ -146,6 +151,7 @@ impl Record {
             is_quiet,
             share: node.share,
             used: self.used(),
+            shortfall: u64::try_from((-self.sum()).max(0)).unwrap_or(u64::MAX),
             held_elsewhere: self.held().saturating_sub(hold),
             limit,
             epoch: self.epoch,

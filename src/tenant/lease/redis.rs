@@ -17,9 +17,13 @@ use engine::{Engine, Settings};
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_storage_guard::RedisStore;
+/// use tower_storage_guard::{Leasing, Ledger, Limit, RedisStore};
 ///
-/// let store = RedisStore::builder("redis://:secret@redis.internal:6379/0").prefix("uploads").build()?;
+/// let store = RedisStore::new("redis://:secret@redis.internal:6379/0")?;
+/// let quotas = Ledger::builder()
+///     .default_limit(Limit::bytes(10 << 30))
+///     .leasing(Leasing::new(store).node("web-1"))
+///     .build()?;
 /// # Ok(())
 /// # }
 /// ```

@@ -158,6 +158,8 @@ pub struct Synced {
     pub share: i64,
     /// What all nodes together have stored.
     pub used: u64,
+    /// By how much more was deleted than was ever told: then `used` is 0, and what is stored was not known.
+    pub shortfall: u64,
     /// What other nodes hold.
     pub held_elsewhere: u64,
     /// The limit in force.

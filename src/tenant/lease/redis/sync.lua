@@ -133,12 +133,12 @@ local function read_record()
     }, fields.limit
 end
 
-local function used(record)
+local function sum_of(record)
     local sum = record.base
     for _, node in pairs(record.nodes) do
         sum = exact(sum + node.share)
     end
-    return math.max(sum, 0)
+    return sum
 end
 
 local function held(record)
@@ -234,7 +234,8 @@ local function run()
     node.hold = 0
     removed[request.node] = nil
 
-    local stored = used(record)
+    local sum = sum_of(record)
+    local stored = math.max(sum, 0)
     local free = math.max(bound - stored - held(record), 0)
     if request.wanted > free and request.reap_after then
         for name, other in pairs(record.nodes) do
@@ -267,7 +268,7 @@ local function run()
         'synced',
         node.hold,
         node.share,
-        stored,
+        sum,
         held_elsewhere,
         is_quiet and 1 or 0,
         limit,

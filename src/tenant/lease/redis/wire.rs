@@ -73,9 +73,10 @@ pub(super) fn reply(value: &Value, floor: u64) -> Option<SyncReply> {
     let Value::Array(parts) = value else { return None };
     let (status, parts) = parts.split_first()?;
     Some(match (text(status)?, parts) {
-        ("synced", [hold, share, used, held_elsewhere, is_quiet, limit, epoch]) => {
+        ("synced", [hold, share, sum, held_elsewhere, is_quiet, limit, epoch]) => {
             let limit = read_limit(text(limit)?)?;
-            let (used, held_elsewhere) = (unsigned(used)?, unsigned(held_elsewhere)?);
+            let (sum, held_elsewhere) = (signed(sum)?, unsigned(held_elsewhere)?);
+            let used = u64::try_from(sum).unwrap_or(0);
             let is_quiet = unsigned(is_quiet)? != 0;
             SyncReply::Synced(Synced {
                 hold: unsigned(hold)?,
@@ -90,6 +91,7 @@ pub(super) fn reply(value: &Value, floor: u64) -> Option<SyncReply> {
                 is_quiet,
                 share: signed(share)?,
                 used,
+                shortfall: u64::try_from(-sum).unwrap_or(0),
                 held_elsewhere,
                 limit,
                 epoch: text(epoch)?.parse().ok()?,
