@@ -62,6 +62,11 @@
 //! writes. Answers never tell free bytes, paths or names. The [`Refusal`] is in the extensions of every such response. The
 //! guard never returns an error of its own, so axum needs no error handler for it.
 //!
+//! # Tenants
+//!
+//! A [`Ledger`] keeps what each tenant has stored and reserved, in memory, in a file or in an engine that many nodes share, and
+//! a layer [charges it](StorageGuardBuilder::tenant). Handlers may say exactly what they [`Stored`].
+//!
 //! # When nobody knows
 //!
 //! A probe that fails, panics or is silent is not a full disk; its [`FailurePolicy`] decides. A hung mount holds up no
@@ -147,5 +152,9 @@ pub use tenant::{RedisStore, RedisStoreBuilder};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/operations.md")]
 struct Operations;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tenants.md")]
+struct Tenants;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

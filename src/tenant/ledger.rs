@@ -77,7 +77,8 @@ impl Ledger {
         }
     }
 
-    /// Takes bytes off what a tenant has stored, because they were deleted. More than is stored counts as all.
+    /// Takes bytes off what a tenant has stored, because they were deleted. In memory more than is stored counts as all; with
+    /// leases it is set against what other nodes have stored and not told yet, so take care to credit nothing twice.
     pub fn credit(&self, tenant: &str, bytes: u64) {
         // In memory nobody is here who has nothing stored.
         let place = match self.core.is_leased() {

@@ -147,7 +147,11 @@ fn idle_leases_go_back_and_their_tenants_are_forgotten() {
     beat(&cluster, &[&a]);
     beat(&cluster, &[&a]);
     assert_eq!(hold(&cluster, "a"), 0);
-    beat(&cluster, &[&a]);
+    // For a while a node repeats what it has told, in case that the engine forgets.
+    assert_eq!(a.report().tenants, 1);
+    for _ in 0..12 {
+        beat(&cluster, &[&a]);
+    }
     assert_eq!(a.report().tenants, 0);
     let grant = reserve(&b, 95).unwrap();
     // Found again, with what it had stored.
@@ -392,6 +396,31 @@ fn a_record_that_was_lost_is_told_again_before_anything_is_leased() {
             .iter()
             .any(|event| event.starts_with("RecordLost"))
     );
+}
+
+#[test]
+fn a_record_that_a_newcomer_made_after_a_loss_waits_for_the_others() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a"), cluster.node("b"));
+    reserve(&a, 300).unwrap().commit(300);
+    reserve(&b, 600).unwrap().commit(600);
+    beat(&cluster, &[&a, &b]);
+    cluster.store.lose_records();
+    // Nobody has told it anything yet.
+    let c = cluster.node("c");
+    drop(reserve(&c, 10).unwrap());
+    beat(&cluster, &[&a]);
+    assert_eq!(
+        reserve(&c, 500).unwrap_err(),
+        DeniedKind::Unknown,
+        "b may be still to report"
+    );
+    beat(&cluster, &[&b]);
+    for _ in 0..5 {
+        beat(&cluster, &[&a, &b, &c]);
+    }
+    assert_eq!(reserve(&c, 101).unwrap_err(), DeniedKind::Quota);
+    drop(reserve(&c, 90).unwrap());
 }
 
 #[test]

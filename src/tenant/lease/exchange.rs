@@ -150,7 +150,8 @@ impl Keeper {
             }
             let entry = accounts.table.entry(place.index);
             lease.stage = Stage::Idle;
-            if self.is_superseded.load(Relaxed) || (occasion != Occasion::Asked && lease.is_over(entry)) {
+            if self.is_superseded.load(Relaxed) || (occasion != Occasion::Asked && lease.is_over(entry, &self.settings))
+            {
                 self.retire(accounts, cell, &mut slot, place);
                 continue;
             }
@@ -219,7 +220,9 @@ impl Keeper {
         self.incarnation.fetch_max(lease.incarnation, Relaxed);
         match next {
             Next::Again => self.enqueue(lease, !lease.waiting.is_empty()),
-            Next::Nothing if lease.is_over(entry) => return self.retire(accounts, cell, &mut slot, place),
+            Next::Nothing if lease.is_over(entry, &self.settings) => {
+                return self.retire(accounts, cell, &mut slot, place);
+            }
             Next::Nothing => {}
             Next::Seed => {
                 let (tenant, is_lost) = (lease.tenant.clone(), lease.is_lost());

@@ -388,8 +388,10 @@ impl Lease {
     }
 
     /// Whether nothing is left that would need the lease.
-    pub(super) fn is_over(&self, entry: &Entry) -> bool {
-        self.hold == 0
+    pub(super) fn is_over(&self, entry: &Entry, settings: &LeaseSettings) -> bool {
+        let told_nothing = entry.used() == 0 && self.credited == 0;
+        (told_nothing || self.quiet_beats >= settings.forget_after)
+            && self.hold == 0
             && entry.charged() == LEASED
             && !self.has_news(entry)
             && self.stage == Stage::Idle

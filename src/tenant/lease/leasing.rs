@@ -13,9 +13,9 @@ use super::{LeaseSettings, LeaseStore, MeasureUsage, MissingRecord, Unreachable}
 /// - with [`reap_after`](Self::reap_after), a node that stood still for longer may still spend the lease that was given
 ///   to others;
 /// - an engine that loses its latest writes can give out again what was leased or reported in them: at most the chunks
-///   and requests under way of the nodes that still have to do with the tenant. It knows better after their next
-///   [heartbeat](Self::ttl). What others reported in the lost time it knows again when somebody
-///   [measures](crate::Ledger::scan);
+///   and requests under way of all nodes. It knows better after their next [heartbeat](Self::ttl). Nodes repeat what they
+///   stored for a tenant for three times the `ttl`; what they reported longer ago, an engine that loses that as well knows
+///   again when somebody [measures](crate::Ledger::scan);
 /// - a request that stores more than it had reserved is charged with what it stored.
 ///
 /// Near a limit chunks get smaller, so that all of it stays usable; what other nodes hold idle comes back with their next
@@ -38,6 +38,7 @@ impl Leasing {
                 ttl: Duration::from_secs(20),
                 heartbeat: Duration::from_secs(5),
                 give_back_after: 1,
+                forget_after: 12,
                 is_shared: true,
                 reap_after: None,
                 patience: Duration::from_secs(1),
@@ -54,6 +55,7 @@ impl Leasing {
         leasing.settings.is_shared = false;
         leasing.settings.heartbeat = Duration::from_secs(1);
         leasing.settings.give_back_after = 60;
+        leasing.settings.forget_after = 0;
         leasing
     }
 

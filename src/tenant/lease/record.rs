@@ -107,8 +107,12 @@ impl Record {
                 return SyncReply::Forgotten;
             }
         }
-        if request.epoch.is_some_and(|known| known != self.epoch) && self.measured && request.share.is_some() {
-            return SyncReply::Reseeded { epoch: self.epoch };
+        if request.epoch.is_some_and(|known| known != self.epoch) && request.share.is_some() {
+            if self.measured {
+                return SyncReply::Reseeded { epoch: self.epoch };
+            }
+            // Somebody who knew nothing made this record, and an older one was lost. Others may be still to report.
+            self.quiet_until = self.quiet_until.max(now.saturating_add(request.ttl));
         }
         let mut node = self.takeover(request);
         if let Some(share) = request.share {

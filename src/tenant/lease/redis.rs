@@ -40,8 +40,8 @@ use engine::{Engine, Settings};
 ///
 /// Keep an append-only file (`appendonly yes`), so that a restart loses a second at most. Nodes tell sums, so an engine
 /// that comes back without its latest writes, or a promoted replica that was behind, hears them again from every node that
-/// still has to do with the tenant. What others had told in the lost time comes back when somebody
-/// [measures](crate::Ledger::scan).
+/// has stored something for the tenant within three times the [`ttl`](crate::Leasing::ttl). What was told before comes back
+/// when somebody [measures](crate::Ledger::scan).
 ///
 /// | its user needs | for |
 /// |---|---|

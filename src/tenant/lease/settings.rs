@@ -13,6 +13,9 @@ pub(in crate::tenant) struct LeaseSettings {
     pub(in crate::tenant) heartbeat: Duration,
     /// Heartbeats without a request after which a lease goes back.
     pub(in crate::tenant) give_back_after: u32,
+    /// Heartbeats without a request after which this node forgets what it has told: an engine that loses its latest writes
+    /// hears it again until then.
+    pub(in crate::tenant) forget_after: u32,
     /// Tell deletes and, without chunks, ends of requests at once, because others wait for the room.
     pub(in crate::tenant) is_shared: bool,
     pub(in crate::tenant) reap_after: Option<Duration>,

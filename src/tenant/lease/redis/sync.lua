@@ -212,9 +212,14 @@ local function run()
         commit()
         return { 'forgotten' }
     end
-    if request.epoch ~= '' and request.epoch ~= record.epoch and record.measured and request.share then
-        commit()
-        return { 'reseeded', record.epoch }
+    if request.epoch ~= '' and request.epoch ~= record.epoch and request.share then
+        if record.measured then
+            commit()
+            return { 'reseeded', record.epoch }
+        end
+        -- Somebody who knew nothing made this record, and an older one was lost. Others may be still to report.
+        record.quiet_until = math.max(record.quiet_until, now + request.ttl)
+        change('quiet_until', written(record.quiet_until))
     end
 
     if not is_same then
