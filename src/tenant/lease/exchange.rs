@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{PoisonError, atomic::Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
 
@@ -21,8 +21,6 @@ use crate::{
 const BATCH: usize = 256;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-/// While the store is in trouble, leases that may end are looked at so often.
-const LOOK: Duration = Duration::from_millis(100);
 
 impl Keeper {
     /// Blocks until there is something to say to the store. `false` when the keeper stops.
@@ -325,95 +323,14 @@ impl Keeper {
         }
     }
 
-    fn with_lease(&self, place: Place, action: impl FnOnce(&mut Lease)) {
+    pub(super) fn with_lease(&self, place: Place, action: impl FnOnce(&mut Lease)) {
         let mut slot = lock(&self.cells.slot(place.index).lease);
         if let Some(lease) = slot.as_deref_mut().filter(|lease| lease.place == place) {
             action(lease);
         }
     }
 
-    // ---- whoever has waited for too long
-
-    /// Blocks until somebody may have waited for too long. `false` when the keeper stops.
-    pub(super) fn wait_for_deadline(&self) -> bool {
-        let mut deadlines = lock(&self.deadlines);
-        loop {
-            if lock(&self.queue).stopping {
-                return false;
-            }
-            let now = self.clock.now();
-            let first = deadlines.front().map(|deadline| deadline.at);
-            if first.is_some_and(|at| at <= now) {
-                return true;
-            }
-            let look = self.settings.reap_after.map(|_| now.saturating_add(LOOK));
-            let Some(until) = [first, look].into_iter().flatten().min() else {
-                deadlines = self.due.wait(deadlines).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            deadlines = match self.due.wait_timeout(deadlines, until - now) {
-                Ok((deadlines, timeout)) if timeout.timed_out() => {
-                    drop(deadlines);
-                    return true;
-                }
-                Ok((deadlines, _)) => deadlines,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-    }
-
-    /// Decides by the policy about those whose time is up, and ends leases that others may have by now.
-    pub(in crate::tenant) fn expire(&self, accounts: &Accounts) {
-        let now = self.clock.now();
-        loop {
-            let mut deadlines = lock(&self.deadlines);
-            if deadlines.front().is_none_or(|deadline| deadline.at > now) {
-                break;
-            }
-            let Some(deadline) = deadlines.pop_front() else { break };
-            drop(deadlines);
-            if !deadline.waiter.is_waiting() {
-                continue;
-            }
-            if let Some(error) = self.health.find_unreachable(now, self.settings.patience) {
-                self.tell(&Event::LedgerUnreachable {
-                    ledger: &self.ledger,
-                    error: &error,
-                });
-            }
-            let entry = accounts.table.entry(deadline.place.index);
-            let bytes = deadline.waiter.bytes;
-            self.with_lease(deadline.place, |lease| {
-                let outcome = if self.health.is_unreachable() {
-                    let configured = accounts.limits.limit_of(&lease.tenant);
-                    lease.decide_alone(entry, bytes, self.settings.unreachable, configured)
-                } else {
-                    Err(Denied::new(DeniedKind::Unknown))
-                };
-                if !deadline.waiter.resolve(outcome) && outcome.is_ok() {
-                    entry.release(bytes);
-                }
-            });
-        }
-        let half = self.settings.ttl / 2;
-        if self.settings.reap_after.is_some() && self.health.troubled_for(now).is_some_and(|time| time > half) {
-            let mut places = Vec::new();
-            accounts.table.for_each(|_, place, _| places.push(place));
-            for place in places {
-                let entry = accounts.table.entry(place.index);
-                self.with_lease(place, |lease| lease.end_if_due(entry, now));
-            }
-        }
-    }
-
-    /// The keeper has stopped: nobody will answer any more.
-    pub(super) fn dismiss_waiters(&self) {
-        for deadline in lock(&self.deadlines).drain(..) {
-            deadline.waiter.resolve(Err(Denied::new(DeniedKind::Unknown)));
-        }
-    }
-
-    fn tell(&self, event: &Event<'_>) {
+    pub(super) fn tell(&self, event: &Event<'_>) {
         notify(&self.observers, event);
     }
 }

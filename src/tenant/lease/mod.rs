@@ -1,5 +1,6 @@
 //! Leases: how several nodes share one limit without asking anybody for each request.
 
+mod deadlines;
 mod exchange;
 #[cfg(feature = "redb")]
 mod file;
