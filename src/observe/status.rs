@@ -73,10 +73,7 @@ impl StatusService {
                 .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        let mut snapshot = self.monitor.snapshot();
-        if !self.shows_tenants {
-            snapshot.fullest_tenants.clear();
-        }
+        let snapshot = self.monitor.snapshot();
         let mut response = match wanted(uri).unwrap_or_else(|| Format::preferred(headers)) {
             Format::Problem => document("application/json", json::write(&snapshot, self.shows_tenants)),
             Format::Text => document("text/plain; version=0.0.4; charset=utf-8", prometheus::write(&snapshot)),
