@@ -115,6 +115,13 @@ impl Observer for TracingObserver {
             Event::NodeSuperseded { ledger, node, .. } => {
                 tracing::error!(target: TARGET, ledger, node, "another process goes by this node's name");
             }
+            Event::LimitsReloaded { ledger, tenants, .. } => {
+                tracing::info!(target: TARGET, ledger, tenants, "the file of limits says others");
+            }
+            Event::LimitsRejected { ledger, error, .. } => {
+                let cause = error.source().map(tracing::field::display);
+                tracing::error!(target: TARGET, ledger, %error, cause, "the limits stay as they are");
+            }
             // These come once for every tenant, and an engine that lost its data has lost them all.
             Event::RecordLost { ledger, tenant, .. } => {
                 if self.lines.for_tenant() {

@@ -162,3 +162,34 @@ fn number(line: &str, name: &str) -> u64 {
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_else(|_| panic!("{name}: {line}"))
 }
+
+/// A look by hand comes from this thread, whose lines are written down.
+#[cfg(feature = "limits-file")]
+#[test]
+fn a_changed_file_of_limits_has_a_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("limits.toml");
+    std::fs::write(&path, "default = 1").expect("written");
+    let lines = Lines::default();
+    let _listening = lines.listen();
+    let ledger = tower_storage_guard::Ledger::builder()
+        .limits_file(&path)
+        .observer(TracingObserver::new());
+    let ledger = ledger.build().expect("a good file");
+    std::fs::write(&path, "[tenants]\nacme = 5").expect("written");
+    ledger.reload_limits().expect("a good file");
+    std::fs::write(&path, "acme = 5").expect("written");
+    ledger.reload_limits().expect_err("a mistake");
+    let lines = lines.all();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].contains("INFO") && lines[0].contains("tenants=1"),
+        "{}",
+        lines[0]
+    );
+    assert!(
+        lines[1].contains("ERROR") && lines[1].contains("line 1, key `acme`"),
+        "{}",
+        lines[1]
+    );
+}

@@ -37,20 +37,21 @@ use database::{DatabaseFile, LIMITS, RECORDS};
 /// A call to [`sync`](LeaseStore::sync) is one transaction, and it is on disk before the call returns. So the file knows
 /// of every lease before a byte of it can be spent: after a crash it counts too much by at most what was leased, and
 /// never too little. The next [`open`](Self::open) begins with the last whole transaction, and reads the whole file to be
-/// sure that it is whole: half a second for a million tenants.
+/// sure that it is whole: half a second for a million tenants where the disk is not what takes longer.
 ///
 /// # Where to put it
 ///
 /// On a local disk that keeps what `fsync` promises, and that has room when the disk of the uploads has none: on another
 /// one, or on the same one if its guard keeps a [`Floor`](crate::Floor) of at least twice the file's size free. The file
-/// takes 3 MiB when it is new, 80 MiB for 100,000 tenants and 320 MiB for a million, and never shrinks. Where nothing can be written, calls fail with [`StoreErrorKind::Unavailable`] and
+/// takes 3 MiB when it is new, 80 MiB for 100,000 tenants and 320 MiB for a million, and never shrinks; while it is open,
+/// 64 MiB of it are kept in memory. Where nothing can be written, calls fail with [`StoreErrorKind::Unavailable`] and
 /// nothing of them is applied; leases that were granted stay good. The first call after there is room again goes through.
 ///
 /// Whoever copies the file should do so while no process has it open.
 ///
 /// # One process
 ///
-/// The file is locked while it is open, and 64 MiB of it are kept in memory. Several processes, or several machines, need an engine that they can share.
+/// The file is locked while it is open. Several processes, or several machines, need an engine that they can share.
 pub struct FileStore {
     file: DatabaseFile,
     clock: Box<dyn Fn() -> Duration + Send>,

@@ -228,6 +228,12 @@ mod tests {
         assert!(flaw.message.contains("UTF-8"), "{}", flaw.message);
     }
 
+    /// What is nearly a line of such a file.
+    const LINE: &str = concat!(
+        "(default|tenants|\\[tenants\\]|a|\"b\")?[ .=]{0,3}",
+        "(-?[0-9_x.]{0,9}|\"[0-9a-zA-Z .]{0,6}\"|\\{|\\[)?",
+    );
+
     fn names() -> impl Strategy<Value = String> {
         "\\PC{1,20}"
     }
@@ -240,7 +246,7 @@ mod tests {
 
         #[test]
         fn any_text_is_limits_or_an_error(
-            lines in prop::collection::vec("(default|tenants|\\[tenants\\]|a|\"b\")?[ .=]{0,3}(-?[0-9_x.]{0,9}|\"[0-9a-zA-Z .]{0,6}\"|\\{|\\[)?", 0..6),
+            lines in prop::collection::vec(LINE, 0..6),
         ) {
             if let Err(flaw) = parse(lines.join("\n").as_bytes()) {
                 prop_assert!((1..=lines.len().max(1)).contains(&flaw.line), "{:?}", flaw);

@@ -126,7 +126,7 @@ fn put_away(database: Database) {
 /// Opens a database and reads all of it, as redb itself does after a crash only: a damaged page could hide tenants, and
 /// what is not found would be taken for new.
 fn checked(path: &Path, open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, Failure> {
-    if !header::is_plausible(path)? {
+    if !header::is_plausible(path) {
         return Err(redb::Error::Corrupted("its beginning speaks of pages that it does not have".to_owned()).into());
     }
     let has_been_read = Arc::new(AtomicBool::new(false));
