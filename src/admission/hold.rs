@@ -43,7 +43,10 @@ impl Hold {
         let half = &self.body.half;
         fill_slots(&half.slot().tenants, holds, wish.bytes);
         half.slot().declared.store(wish.declared, Relaxed);
-        if wish.grows && half.pool.rules.tenants.iter().any(|ledger| ledger.core().is_leased()) {
+        let rules = &half.pool.rules;
+        // What refuses nothing must not hold anything up either.
+        let may_wait = wish.grows && !rules.limits.load().report_only;
+        if may_wait && rules.tenants.iter().any(|ledger| ledger.core().is_leased()) {
             self.body.wait_ahead();
         }
     }

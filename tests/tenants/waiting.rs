@@ -193,6 +193,25 @@ async fn a_body_of_unknown_length_waits_before_the_next_frame() {
 }
 
 #[tokio::test]
+async fn in_report_only_mode_nobody_waits() {
+    let World { store, ledger, clock } = world();
+    let guard = charging(&ledger).report_only(true).build().unwrap();
+    store.fail("out of order");
+    for frames in [vec![1000; 3], vec![2 << 20; 3]] {
+        let upload = request(Method::PUT, "/", chunks(&frames));
+        assert!(matches!(poll(pin!(send(&guard, upload))), Poll::Ready(response) if response.status() == 200));
+    }
+    assert!(matches!(poll(pin!(send(&guard, put(500)))), Poll::Ready(response) if response.status() == 200));
+    // And all of it is told in the end.
+    store.recover();
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(6));
+        while ledger.step() {}
+    }
+    assert_eq!(store.record("t").unwrap().used(), 3500 + (6 << 20));
+}
+
+#[tokio::test]
 async fn two_accounts_of_which_one_waits_are_charged_both_or_none() {
     let World { ledger, .. } = world();
     let users = Ledger::builder()

@@ -207,7 +207,7 @@ impl BodyHold {
         }
         ledger.core().force_at(place, bytes);
         slot.add(bytes);
-        if self.ahead.is_none() {
+        if self.ahead.is_none() && !rules.limits.load().report_only {
             self.wait_ahead();
         }
         None
