@@ -3,7 +3,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use super::{
     Accounts, Denied, DeniedKind, Limit, Usage,
     lease::{Keeper, Waiter},
-    table::Place,
+    table::{Place, Short},
 };
 
 /// What the handles of a ledger share with requests and threads.
@@ -42,6 +42,12 @@ impl Core {
     /// Reserves bytes for a tenant; may have to wait for the store if `may_wait`.
     #[inline]
     pub(crate) fn attempt(&self, tenant: &str, bytes: u64, may_wait: bool) -> Attempt {
+        if self.keeper.is_none() && bytes > 0 {
+            return match self.charge_in_memory(tenant, bytes) {
+                Ok(place) => Attempt::Granted(place),
+                Err(short) => self.attempt_elsewhere(bytes, short),
+            };
+        }
         let Some(place) = self.enter(tenant) else {
             return Attempt::Denied(Denied::new(DeniedKind::Unknown));
         };
@@ -53,6 +59,28 @@ impl Core {
                 Attempt::Denied(denied)
             }
         }
+    }
+
+    #[inline]
+    fn charge_in_memory(&self, tenant: &str, bytes: u64) -> Result<Place, Short> {
+        let limits = &self.accounts.limits;
+        let table = &self.accounts.table;
+        table.charge(tenant, bytes, limits.default_bound(), || limits.bound_of(tenant))
+    }
+
+    #[cold]
+    fn attempt_elsewhere(&self, bytes: u64, short: Short) -> Attempt {
+        let short = match (short, self.overflow.as_deref()) {
+            (Short::NoRoom, Some(overflow)) => match self.charge_in_memory(overflow, bytes) {
+                Ok(place) => return Attempt::Granted(place),
+                Err(short) => short,
+            },
+            (short, _) => short,
+        };
+        Attempt::Denied(match short {
+            Short::NoRoom => Denied::new(DeniedKind::Unknown),
+            Short::Beyond(bound) => Denied::beyond(bytes, bound),
+        })
     }
 
     /// Charges more to an account. `Some` says who must be waited for.
@@ -67,8 +95,7 @@ impl Core {
             return Ok(None);
         }
         match &self.keeper {
-            None if bytes > bound => Err(Denied::with_limit(DeniedKind::ExceedsQuota, bound)),
-            None => Err(Denied::with_limit(DeniedKind::Quota, bound)),
+            None => Err(Denied::beyond(bytes, bound)),
             Some(keeper) => self.charge_by_asking(keeper, place, bytes, may_wait),
         }
     }
@@ -138,17 +165,19 @@ impl Core {
             }
             entry.store(kept);
         }
+        if stored < 0 {
+            self.credit_at(place, stored.unsigned_abs());
+        }
+        // Last: what is charged may be all that keeps the entry.
         if reserved > kept {
             entry.release(reserved - kept);
         }
-        if stored < 0 {
-            self.credit_at(place, stored.unsigned_abs());
-        } else if let Some(keeper) = &self.keeper {
-            if keeper.tells_ends() {
+        if let Some(keeper) = &self.keeper {
+            if stored >= 0 && keeper.tells_ends() {
                 keeper.note_change(&self.accounts, place, 0);
             }
         }
-        self.accounts.table.leave(place);
+        self.accounts.table.let_go(place);
     }
 
     /// Gives part of a reservation back.

@@ -42,6 +42,16 @@ impl Denied {
         }
     }
 
+    /// Of bytes that a bound does not allow.
+    pub(super) const fn beyond(bytes: u64, bound: u64) -> Self {
+        let kind = if bytes > bound {
+            DeniedKind::ExceedsQuota
+        } else {
+            DeniedKind::Quota
+        };
+        Self::with_limit(kind, bound)
+    }
+
     /// With what could have been had.
     pub(super) const fn with_available(mut self, bytes: u64) -> Self {
         self.available = bytes;

@@ -37,22 +37,49 @@ struct Line {
     index: u32,
 }
 
-/// Where an entry lies. Whoever has one holds a reference, and gives it back by [`Table::leave`].
+/// Where an entry lies. Whoever has one keeps the entry there: by a reference, which [`Table::leave`] gives back, or by
+/// what is charged to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(super) index: u32,
     hash: u64,
+    is_reference: bool,
+}
+
+/// Marks, among the bits of an index, that the place is no reference. Indices stay below half a thousand million.
+const NO_REFERENCE: u32 = 1 << 31;
+
+/// Why nothing was charged.
+pub(super) enum Short {
+    /// There are too many tenants.
+    NoRoom,
+    /// The bound does not allow it.
+    Beyond(u64),
 }
 
 impl Place {
     /// As two numbers, for a slot of atomics.
     pub(crate) const fn to_parts(self) -> (u32, u64) {
-        (self.index, self.hash)
+        let mark = if self.is_reference { 0 } else { NO_REFERENCE };
+        (self.index | mark, self.hash)
     }
 
     /// Back from the numbers.
     pub(crate) const fn from_parts(index: u32, hash: u64) -> Self {
-        Self { index, hash }
+        Self {
+            index: index & !NO_REFERENCE,
+            hash,
+            is_reference: index & NO_REFERENCE == 0,
+        }
+    }
+
+    /// A place whose holder has a reference.
+    const fn referred(index: u32, hash: u64) -> Self {
+        Self {
+            index,
+            hash,
+            is_reference: true,
+        }
     }
 }
 
@@ -78,7 +105,7 @@ impl Table {
         let shard = self.shard(hash);
         let index = shard.find(hash, |line| line.name.is(name))?.index;
         self.entry(index).refer();
-        Some(Place { index, hash })
+        Some(Place::referred(index, hash))
     }
 
     /// Finds a tenant, or makes room for it; `bound` tells up to where it may be charged, under the lock of its shard.
@@ -92,7 +119,39 @@ impl Table {
             None => self.insert(&mut shard, hash, name, bound)?,
         };
         self.entry(index).refer();
-        Some(Place { index, hash })
+        Some(Place::referred(index, hash))
+    }
+
+    /// Charges a tenant, whom it finds or makes room for. That is done under the lock, so that the charge keeps the entry
+    /// by itself: a reference would cost as much as the charge. For tables of which blank entries have nothing charged,
+    /// and for more than no bytes.
+    #[inline]
+    pub(super) fn charge(
+        &self,
+        name: &str,
+        bytes: u64,
+        default: u64,
+        bound: impl FnOnce() -> u64,
+    ) -> Result<Place, Short> {
+        let hash = self.hasher.hash_one(name);
+        let mut shard = self.shard(hash);
+        let index = match shard.find(hash, |line| line.name.is(name)) {
+            Some(line) => line.index,
+            None => self.insert(&mut shard, hash, name, bound).ok_or(Short::NoRoom)?,
+        };
+        let entry = self.entry(index);
+        let bound = entry.bound(default);
+        let place = Place {
+            index,
+            hash,
+            is_reference: false,
+        };
+        if entry.try_charge(bytes, bound).is_some() {
+            return Ok(place);
+        }
+        drop(shard);
+        self.forget_if_blank(place);
+        Err(Short::Beyond(bound))
     }
 
     #[cold]
@@ -116,10 +175,27 @@ impl Table {
     /// Gives a reference back. When it was the last and nothing is charged, the tenant is forgotten.
     #[inline]
     pub(super) fn leave(&self, place: Place) {
-        let entry = self.entry(place.index);
+        if self.entry(place.index).unrefer() == 0 {
+            self.forget_if_blank(place);
+        }
+    }
+
+    /// Forgets the tenant if nothing is charged and nobody refers to it.
+    #[inline]
+    pub(super) fn forget_if_blank(&self, place: Place) {
         // The entry may be somebody else's by now; what is seen of it here is only a hint.
-        if entry.unrefer() == 0 && self.is_blank(entry) {
+        if self.is_blank(self.entry(place.index)) {
             self.forget(place, 0);
+        }
+    }
+
+    /// Lets go of an account from which a reservation was taken back.
+    #[inline]
+    pub(super) fn let_go(&self, place: Place) {
+        if place.is_reference {
+            self.leave(place);
+        } else {
+            self.forget_if_blank(place);
         }
     }
 
@@ -180,7 +256,7 @@ impl Table {
             for line in lock(shard).iter() {
                 let hash = self.hasher.hash_one(line.name.as_str());
                 let index = line.index;
-                visit(line.name.as_str(), Place { index, hash }, self.entry(index));
+                visit(line.name.as_str(), Place::referred(index, hash), self.entry(index));
             }
         }
     }
