@@ -32,12 +32,12 @@ use std::{
 
 use axum::Router;
 use futures_util::{Stream, StreamExt, stream};
-use options::{Command, OptionError, Options};
-use settings::SettingsFile;
+use options::{Command, OptionError, Options, TenantOptions};
+use settings::{SettingsFile, TenantLimit};
 use store::Store;
 use tenants::Tenants;
 use tokio::{net::TcpListener, select, sync::oneshot, task::block_in_place};
-use tower_storage_guard::{Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, format_size};
+use tower_storage_guard::{Limit, Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, format_size};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
@@ -78,7 +78,8 @@ async fn run() -> Result<(), OptionError> {
     }
     let monitor = monitor.build().map_err(|error| OptionError::rejected(&error))?;
     if let Some(path) = options.config {
-        let file = SettingsFile::open(path, guard.live_settings())?;
+        let limit = tenant_limit(options.tenants.as_ref(), tenants.as_ref());
+        let file = SettingsFile::open(path, guard.live_settings(), limit)?;
         tokio::spawn(file.follow());
     }
     announce(&options.dir, &disk.report(), address, tenants.as_ref());
@@ -124,6 +125,16 @@ fn disk(options: &Options, log: &TracingObserver) -> Result<Resource, OptionErro
         .observer(log.clone())
         .build()
         .map_err(|error| OptionError::unusable_dir(&options.dir, &error))
+}
+
+fn tenant_limit(options: Option<&TenantOptions>, tenants: Option<&Tenants>) -> TenantLimit {
+    match (options, tenants) {
+        (Some(options), Some(_)) if options.limits_file.is_some() => TenantLimit::Elsewhere,
+        (Some(options), Some(tenants)) => {
+            TenantLimit::InsteadOf(options.limit.unwrap_or(Limit::UNLIMITED), tenants.ledger().clone())
+        }
+        _ => TenantLimit::Useless,
+    }
 }
 
 fn guard(

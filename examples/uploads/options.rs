@@ -24,6 +24,7 @@ Usage: uploads [OPTIONS]
   --max-upload SIZE      the largest file to accept [default: what the disk can hold]
   --report-only          refuse nothing, only log what would be refused
   --config FILE          settings in TOML, read again on SIGHUP; they count before the options above
+                         (with tenants also `tenant_limit`)
   --help                 this text
 
 With tenants, each of whom has files of its own:

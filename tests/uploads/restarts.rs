@@ -9,7 +9,7 @@ use super::{
     tenants::{As, is_over_quota},
 };
 
-fn options<'a>(ledger: &'a str) -> Vec<&'a str> {
+fn options(ledger: &str) -> Vec<&str> {
     vec!["--tenant-header=X-Tenant", "--tenant-limit=4MiB", "--ledger", ledger]
 }
 
@@ -100,6 +100,46 @@ fn two_servers_share_a_limit_by_redis() {
     // What was leased idle comes back with a heartbeat.
     eventually("there is room again", || there.put("a", &file).status == 201);
     is_over_quota(&here.put("b", &file));
+}
+
+/// Each server's files are its own: what one counts when it starts takes nothing from the other.
+#[test]
+fn a_restart_of_one_server_leaves_the_others_figures_alone() {
+    let Some(redis) = RedisServer::start() else { return };
+    let url = redis.url();
+    let Some(one) = Site::anywhere(&options(&url)) else {
+        return;
+    };
+    let Some(two) = Site::anywhere(&options(&url)) else {
+        return;
+    };
+    let file = one.file("file", MIB);
+    assert_eq!(As(&one.server, "ann").put("a", &file).status, 201);
+    assert_eq!(As(&two.server, "ann").put("a", &file).status, 201);
+    let Site { server, dir, .. } = one;
+    drop(server);
+    let server = Server::start(&dir, &options(&url));
+    for server in [&server, &two.server] {
+        eventually("both know of both", || As(server, "ann").used() == 2 * MIB as u64);
+    }
+}
+
+#[test]
+fn a_server_that_ends_leaves_what_it_had_leased_to_others() {
+    let Some(redis) = RedisServer::start() else { return };
+    let url = redis.url();
+    let Some(one) = Site::anywhere(&options(&url)) else {
+        return;
+    };
+    assert_eq!(As(&one.server, "ann").put("a", &one.file("a", 1000)).status, 201);
+    let Site { mut server, desk, .. } = one;
+    server.terminate();
+    assert!(server.wait().success());
+    let Some(two) = Site::anywhere(&options(&url)) else {
+        return;
+    };
+    let rest = content(desk.path(), "rest", 4 * MIB - 1000);
+    assert_eq!(As(&two.server, "ann").put("b", &rest).status, 201);
 }
 
 #[test]
