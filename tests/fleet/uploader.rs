@@ -26,6 +26,20 @@ pub(super) struct Tally {
     pub(super) unknown: AtomicU64,
     /// No answer came.
     pub(super) broken: AtomicU64,
+    /// The bytes of uploads under way, and the most that there were at any time.
+    under_way: AtomicU64,
+    pub(super) most_under_way: AtomicU64,
+}
+
+impl Tally {
+    fn begin(&self, bytes: u64) {
+        let now = self.under_way.fetch_add(bytes, Relaxed) + bytes;
+        self.most_under_way.fetch_max(now, Relaxed);
+    }
+
+    fn end(&self, bytes: u64) {
+        self.under_way.fetch_sub(bytes, Relaxed);
+    }
 }
 
 /// What may be found under each name: one version, or, where no answer came, one of several; `None` is no file.
@@ -86,7 +100,10 @@ impl Uploader<'_> {
             seed: self.dice.roll(),
             size: (16 << 10) + self.dice.below(1 << 20).saturating_sub(16 << 10) as usize,
         };
-        let answer = put(address, &name, &content.bytes(), body);
+        let bytes = content.bytes();
+        self.tally.begin(content.size as u64);
+        let answer = put(address, &name, &bytes, body);
+        self.tally.end(content.size as u64);
         if matches!(body, Body::Aborted(_)) {
             // Nothing that was not sent whole is stored.
             self.tally.aborted.fetch_add(1, Relaxed);
