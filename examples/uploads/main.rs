@@ -2,7 +2,7 @@
 //!
 //! `PUT`, `GET` and `DELETE /files/{name}`, and `GET /files`. The guard goes on in `routes.rs`. A browser finds a page for
 //! uploads at `/`, and how full the disk is at `/capacity`; so does a Prometheus server. `/livez` and `/readyz` are for
-//! health checks.
+//! health checks. With `--tenant-header` everybody has files of his own, a limit, and `GET /quota`.
 
 #![allow(
     clippy::print_stdout,
@@ -10,11 +10,16 @@
     reason = "it talks to whoever started it"
 )]
 
+mod ledger;
 mod options;
 mod pages;
+mod quota;
 mod routes;
 mod settings;
 mod store;
+mod tenant_dir;
+mod tenants;
+mod turns;
 
 use std::{
     env,
@@ -27,11 +32,12 @@ use std::{
 
 use axum::Router;
 use futures_util::{Stream, StreamExt, stream};
-use options::{Command, OptionError, Options};
-use settings::SettingsFile;
+use options::{Command, OptionError, Options, TenantOptions};
+use settings::{SettingsFile, TenantLimit};
 use store::Store;
-use tokio::{net::TcpListener, select, sync::oneshot};
-use tower_storage_guard::{Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, format_size};
+use tenants::Tenants;
+use tokio::{net::TcpListener, select, sync::oneshot, task::block_in_place};
+use tower_storage_guard::{Limit, Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, format_size};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
@@ -47,7 +53,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), OptionError> {
     let options = match Options::parse(env::args_os().skip(1))? {
-        Command::Serve(options) => options,
+        Command::Serve(options) => *options,
         Command::Help => {
             print!("{}", options::HELP);
             return Ok(());
@@ -60,19 +66,47 @@ async fn run() -> Result<(), OptionError> {
     let store = Store::open(&options.dir).map_err(|error| OptionError::unusable_dir(&options.dir, &error))?;
     let log = TracingObserver::new();
     let disk = disk(&options, &log)?;
-    let guard = guard(&options, &disk, &log)?;
-    let monitor = Monitor::builder()
-        .layer("files", &guard)
-        .build()
-        .map_err(|error| OptionError::rejected(&error))?;
+    let tenants = tenants(&options, &store, &log)?;
+    let guard = guard(&options, &disk, tenants.as_ref(), &log)?;
+    let mut monitor = Monitor::builder().layer("files", &guard);
+    if let Some(tenants) = &tenants {
+        monitor = monitor.tenants(tenants.ledger().clone());
+        // Before anybody is served, if the ledger is there.
+        if tenants.count_all().await.is_err() {
+            tokio::spawn(tenants.clone().keep_counting());
+        }
+    }
+    let monitor = monitor.build().map_err(|error| OptionError::rejected(&error))?;
     if let Some(path) = options.config {
-        let file = SettingsFile::open(path, guard.live_settings())?;
+        let limit = tenant_limit(options.tenants.as_ref(), tenants.as_ref());
+        let file = SettingsFile::open(path, guard.live_settings(), limit)?;
         tokio::spawn(file.follow());
     }
-    announce(&options.dir, &disk.report(), address);
-    let app = routes::router(store, disk, guard).merge(pages::router(monitor));
+    announce(&options.dir, &disk.report(), address, tenants.as_ref());
+    let shows_tenants = options.tenants.is_some_and(|tenants| tenants.show);
+    let mut app = routes::router(store, tenants.clone(), disk, guard).merge(pages::router(
+        monitor,
+        tenants.as_ref(),
+        shows_tenants,
+    ));
+    if let Some(tenants) = &tenants {
+        app = app.merge(quota::router(tenants.clone()));
+    }
     serve(listener, app).await;
+    if let Some(tenants) = tenants {
+        // Tells the store what was stored last, and gives back what is leased.
+        block_in_place(|| tenants.ledger().close());
+    }
     Ok(())
+}
+
+fn tenants(options: &Options, store: &Store, log: &TracingObserver) -> Result<Option<Tenants>, OptionError> {
+    let Some(tenants) = &options.tenants else {
+        return Ok(None);
+    };
+    let ledger = ledger::open(tenants, &options.dir, log)?;
+    let (header, is_shared) = (tenants.header.clone(), tenants.ledger.is_shared());
+    Ok(Some(Tenants::new(header, ledger, is_shared, store.clone())))
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), OptionError> {
@@ -93,17 +127,34 @@ fn disk(options: &Options, log: &TracingObserver) -> Result<Resource, OptionErro
         .map_err(|error| OptionError::unusable_dir(&options.dir, &error))
 }
 
-fn guard(options: &Options, disk: &Resource, log: &TracingObserver) -> Result<StorageGuardLayer, OptionError> {
-    StorageGuardLayer::builder()
+fn tenant_limit(options: Option<&TenantOptions>, tenants: Option<&Tenants>) -> TenantLimit {
+    match (options, tenants) {
+        (Some(options), Some(_)) if options.limits_file.is_some() => TenantLimit::Elsewhere,
+        (Some(options), Some(tenants)) => {
+            TenantLimit::InsteadOf(options.limit.unwrap_or(Limit::UNLIMITED), tenants.ledger().clone())
+        }
+        _ => TenantLimit::Useless,
+    }
+}
+
+fn guard(
+    options: &Options,
+    disk: &Resource,
+    tenants: Option<&Tenants>,
+    log: &TracingObserver,
+) -> Result<StorageGuardLayer, OptionError> {
+    let mut guard = StorageGuardLayer::builder()
         .resource(disk.clone())
         .max_body(options.max_upload)
         .report_only(options.report_only)
-        .observer(log.clone())
-        .build()
-        .map_err(|error| OptionError::rejected(&error))
+        .observer(log.clone());
+    if let Some(tenants) = tenants {
+        guard = guard.tenant(tenants.ledger().clone(), tenants.key());
+    }
+    guard.build().map_err(|error| OptionError::rejected(&error))
 }
 
-fn announce(dir: &Path, disk: &ResourceReport, address: SocketAddr) {
+fn announce(dir: &Path, disk: &ResourceReport, address: SocketAddr, tenants: Option<&Tenants>) {
     println!("files are kept in {}", dir.display());
     println!("  size of the disk     {:>10}", format_size(disk.total));
     println!("  free                 {:>10}", format_size(disk.available));
@@ -114,9 +165,13 @@ fn announce(dir: &Path, disk: &ResourceReport, address: SocketAddr) {
     );
     println!("to see it, in a browser: http://{address}/ and http://{address}/capacity");
     println!("to try it:");
-    println!("  curl -i -T README.md http://{address}/files/");
-    println!("  curl -i http://{address}/files");
-    println!("  curl -i -X DELETE http://{address}/files/README.md");
+    let header = tenants.map_or_else(String::new, |tenants| format!(" -H '{}: acme'", tenants.header()));
+    println!("  curl -i{header} -T README.md http://{address}/files/");
+    println!("  curl -i{header} http://{address}/files");
+    println!("  curl -i{header} -X DELETE http://{address}/files/README.md");
+    if tenants.is_some() {
+        println!("  curl -i{header} http://{address}/quota");
+    }
     println!("listening on http://{address}");
 }
 

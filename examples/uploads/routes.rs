@@ -23,12 +23,17 @@ use tower_http::{
     cors::{Any, CorsLayer},
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
-use tower_storage_guard::{Resource, StorageFailure, StorageGuardLayer};
+use tower_storage_guard::{Resource, StorageFailure, StorageGuardLayer, Stored};
 use tracing::Level;
 
-use crate::store::{Committed, Entry, FileName, Store};
+use crate::{
+    quota,
+    store::{Committed, Entry, FileName, Removed, Store},
+    tenants::{CountError, Tenant, Tenants},
+    turns,
+};
 
-pub(crate) fn router(store: Store, disk: Resource, guard: StorageGuardLayer) -> Router {
+pub(crate) fn router(store: Store, tenants: Option<Tenants>, disk: Resource, guard: StorageGuardLayer) -> Router {
     let file = get(download).put(upload).delete(remove);
     let trace = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
@@ -46,30 +51,62 @@ pub(crate) fn router(store: Store, disk: Resource, guard: StorageGuardLayer) -> 
         .route("/files/", file.clone())
         .route("/files/{*name}", file)
         // The refusal is traced, and readable for browsers, because the guard is inside.
-        .layer(ServiceBuilder::new().layer(trace).layer(cors).layer(guard))
-        .with_state(Files { store, disk })
+        .layer(
+            ServiceBuilder::new()
+                .layer(trace)
+                .layer(cors)
+                .map_response(turns::end)
+                .layer(guard),
+        )
+        .with_state(Files { store, tenants, disk })
 }
 
 #[derive(Clone)]
 struct Files {
     store: Store,
+    tenants: Option<Tenants>,
     disk: Resource,
 }
 
-async fn upload(State(files): State<Files>, name: FileName, body: Body) -> Result<StatusCode, Failure> {
-    let mut upload = files.store.begin().await?;
+/// The files that a request is about: all, or those of the tenant who sent it.
+struct Home {
+    store: Store,
+    tenant: Option<Tenant>,
+}
+
+async fn upload(home: Home, name: FileName, body: Body) -> Result<Response, Failure> {
+    if let Some(tenant) = &home.tenant {
+        tenant.count().await?;
+    }
+    let mut upload = home.store.begin().await?;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.try_next().await? {
         upload.write(&chunk).await?;
     }
-    Ok(match upload.commit(&name).await? {
-        Committed::Created => StatusCode::CREATED,
-        Committed::Replaced => StatusCode::NO_CONTENT,
-    })
+    // Nothing is awaited from here on, so that the guard hears of it also when the client is gone.
+    Ok(committed(upload.commit(&name).await?))
 }
 
-async fn download(State(files): State<Files>, name: FileName) -> Result<impl IntoResponse, Failure> {
-    let (file, size) = files.store.read(&name).await.map_err(Failure::reading)?;
+fn committed(committed: Committed) -> Response {
+    let Committed {
+        replaced,
+        size,
+        durable,
+        turn,
+    } = committed;
+    let mut response = match (durable, replaced) {
+        (Err(error), _) => Failure::Storage(error).into_response(),
+        (Ok(()), None) => StatusCode::CREATED.into_response(),
+        (Ok(()), Some(_)) => StatusCode::NO_CONTENT.into_response(),
+    };
+    let extensions = response.extensions_mut();
+    extensions.insert(Stored::instead_of(replaced.unwrap_or(0), size));
+    extensions.insert(turn);
+    response
+}
+
+async fn download(home: Home, name: FileName) -> Result<impl IntoResponse, Failure> {
+    let (file, size) = home.store.read(&name).await.map_err(Failure::reading)?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, size.to_string()),
@@ -85,20 +122,40 @@ fn chunks(file: File) -> impl Stream<Item = io::Result<Bytes>> {
     })
 }
 
-async fn remove(State(files): State<Files>, name: FileName) -> Result<StatusCode, Failure> {
-    files.store.remove(&name).await.map_err(Failure::reading)?;
+async fn remove(State(files): State<Files>, home: Home, name: FileName) -> Result<Response, Failure> {
+    let Removed { size, turn } = home.store.remove(&name).await.map_err(Failure::reading)?;
     // Whoever makes room wants to use it now, not after the next regular look at the disk.
     files.disk.kick();
-    Ok(StatusCode::NO_CONTENT)
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.extensions_mut().insert(Stored::freed(size));
+    response.extensions_mut().insert(turn);
+    Ok(response)
 }
 
-async fn list(State(files): State<Files>) -> Result<Json<Vec<Value>>, Failure> {
-    let entries = files.store.list().await?;
+async fn list(home: Home) -> Result<Json<Vec<Value>>, Failure> {
+    let entries = home.store.list().await?;
     Ok(Json(entries.iter().map(json).collect()))
 }
 
 fn json(Entry { name, size }: &Entry) -> Value {
     json!({ "name": name.as_str(), "size": size })
+}
+
+impl FromRequestParts<Files> for Home {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut request::Parts, files: &Files) -> Result<Self, Response> {
+        let Some(tenants) = &files.tenants else {
+            let store = files.store.clone();
+            return Ok(Self { store, tenant: None });
+        };
+        let tenant = tenants.of(parts).ok_or_else(|| quota::missing(tenants))?;
+        let store = tenant.store.clone();
+        Ok(Self {
+            store,
+            tenant: Some(tenant),
+        })
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for FileName {
@@ -118,6 +175,7 @@ enum Failure {
     Missing,
     Body(axum::Error),
     Storage(io::Error),
+    Uncounted(CountError),
 }
 
 impl Failure {
@@ -141,12 +199,19 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<CountError> for Failure {
+    fn from(error: CountError) -> Self {
+        Self::Uncounted(error)
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::Missing => (StatusCode::NOT_FOUND, "there is no such file\n").into_response(),
             // Either the client is gone, or the guard has stopped the upload and puts its own answer in place of this.
             Self::Body(error) => (StatusCode::BAD_REQUEST, format!("the upload broke off: {error}\n")).into_response(),
+            Self::Uncounted(error) => quota::unknown(&error),
             Self::Storage(error) => {
                 tracing::error!(%error, "the storage failed");
                 let mut response = (StatusCode::INTERNAL_SERVER_ERROR, "the storage failed\n").into_response();

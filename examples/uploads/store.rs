@@ -14,15 +14,21 @@ use std::{
 use tokio::{
     fs::File,
     io::{AsyncWriteExt, BufWriter},
-    task::spawn_blocking,
+    task::{block_in_place, spawn_blocking},
 };
+
+use crate::turns::{Standstill, Turn, Turns};
 
 /// With the 2 MiB that a tokio file may have under way, well below the 8 MiB that the guard allows to be unwritten.
 const WRITE_BUFFER: usize = 1 << 20;
 
 #[derive(Clone)]
 pub(crate) struct Store {
+    /// Where uploads under way are kept, whoever's they are.
+    root: Arc<Path>,
+    /// Where files have their names: the root, or a directory in it that is one tenant's.
     dir: Arc<Path>,
+    turns: Turns,
 }
 
 pub(crate) struct Entry {
@@ -43,19 +49,43 @@ impl Store {
         match Temporary::create(dir) {
             // Deleting is what a full disk needs, so that is no reason not to start.
             Err(error) if !is_full(&error) => Err(error),
-            _ => Ok(Self { dir: dir.into() }),
+            _ => Ok(Self {
+                root: dir.into(),
+                dir: dir.into(),
+                turns: Turns::default(),
+            }),
         }
+    }
+
+    /// A directory in it, made when the first file gets its name there.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Self {
+            dir: self.root.join(name).into(),
+            ..self.clone()
+        }
+    }
+
+    /// The names of directories in it.
+    pub(crate) fn parts(&self) -> io::Result<Vec<String>> {
+        let mut parts = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                parts.extend(entry.file_name().into_string().ok());
+            }
+        }
+        Ok(parts)
     }
 
     /// Begins a file that has no name yet. It is gone when the upload is dropped.
     pub(crate) async fn begin(&self) -> io::Result<Upload> {
-        let dir = self.dir.clone();
+        let root = self.root.clone();
         // If the request is dropped meanwhile, so is this result when it comes, and with it the file.
-        let (temporary, file) = spawn_blocking(move || Temporary::create(&dir)).await??;
+        let (temporary, file) = spawn_blocking(move || Temporary::create(&root)).await??;
         Ok(Upload {
             file: BufWriter::with_capacity(WRITE_BUFFER, File::from_std(file)),
             temporary,
-            dir: self.dir.clone(),
+            store: self.clone(),
         })
     }
 
@@ -69,15 +99,37 @@ impl Store {
         Ok((file, metadata.len()))
     }
 
-    pub(crate) async fn remove(&self, name: &FileName) -> io::Result<()> {
-        tokio::fs::remove_file(self.dir.join(&name.0)).await
+    pub(crate) async fn remove(&self, name: &FileName) -> io::Result<Removed> {
+        let path = self.dir.join(&name.0);
+        let turn = self.turns.take(&self.dir, &path).await;
+        // From here on the request cannot be dropped, so that what is done is also told.
+        block_in_place(|| {
+            let size = fs::symlink_metadata(&path)?.len();
+            fs::remove_file(&path)?;
+            Ok(Removed { size, turn })
+        })
+    }
+
+    /// While it lives, no file here gets or loses its name.
+    pub(crate) async fn standstill(&self) -> Standstill {
+        self.turns.stop(&self.dir).await
+    }
+
+    /// The bytes of all files.
+    pub(crate) async fn size(&self) -> io::Result<u64> {
+        Ok(self.list().await?.iter().map(|entry| entry.size).sum())
     }
 
     /// All files, by name.
     pub(crate) async fn list(&self) -> io::Result<Vec<Entry>> {
         let dir = self.dir.clone();
         spawn_blocking(move || {
-            let mut entries: Vec<_> = fs::read_dir(dir)?.filter_map(|entry| listed(&entry.ok()?)).collect();
+            let mut entries: Vec<_> = match fs::read_dir(dir) {
+                Ok(entries) => entries.filter_map(|entry| listed(&entry.ok()?)).collect(),
+                // A tenant who has stored nothing yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => return Err(error),
+            };
             entries.sort_by(|a, b| a.name.0.cmp(&b.name.0));
             Ok(entries)
         })
@@ -103,12 +155,23 @@ fn is_full(error: &io::Error) -> bool {
 pub(crate) struct Upload {
     file: BufWriter<File>,
     temporary: Temporary,
-    dir: Arc<Path>,
+    store: Store,
 }
 
-pub(crate) enum Committed {
-    Created,
-    Replaced,
+/// A file has its name.
+pub(crate) struct Committed {
+    /// The size of the file that had the name before.
+    pub(crate) replaced: Option<u64>,
+    pub(crate) size: u64,
+    /// Whether the name would outlive a power failure.
+    pub(crate) durable: io::Result<()>,
+    pub(crate) turn: Turn,
+}
+
+/// A file is gone.
+pub(crate) struct Removed {
+    pub(crate) size: u64,
+    pub(crate) turn: Turn,
 }
 
 impl Upload {
@@ -121,20 +184,36 @@ impl Upload {
         // `sync_all` would not tell of a write that failed.
         self.file.flush().await?;
         let file = self.file.into_inner().into_std().await;
-        let (temporary, dir) = (self.temporary, self.dir);
-        let target = dir.join(&name.0);
-        spawn_blocking(move || {
+        let (temporary, store) = (self.temporary, self.store);
+        let target = store.dir.join(&name.0);
+        let size = spawn_blocking(move || {
             file.sync_all()?;
-            let committed = if target.exists() {
-                Committed::Replaced
-            } else {
-                Committed::Created
-            };
-            fs::rename(&temporary.path, &target)?;
-            sync_directory(&dir)?;
-            Ok(committed)
+            Ok::<_, io::Error>(file.metadata()?.len())
         })
-        .await?
+        .await??;
+        let turn = store.turns.take(&store.dir, &target).await;
+        // From here on the request cannot be dropped, so that what is done is also told.
+        block_in_place(|| {
+            if store.dir != store.root {
+                make_directory(&store.dir, &store.root)?;
+            }
+            let replaced = fs::symlink_metadata(&target).ok().map(|former| former.len());
+            fs::rename(&temporary.path, &target)?;
+            Ok(Committed {
+                replaced,
+                size,
+                durable: sync_directory(&store.dir),
+                turn,
+            })
+        })
+    }
+}
+
+fn make_directory(dir: &Path, parent: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_directory(parent),
     }
 }
 

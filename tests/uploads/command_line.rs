@@ -36,6 +36,7 @@ fn announces_itself() {
 fn bad_options_are_named_with_a_remedy() {
     let dir = TempDir::new().expect("a directory");
     let a_file = content(dir.path(), "file", 1).display().to_string();
+    let uploads = dir.path().join("uploads").display().to_string();
     let other = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = other.local_addr().expect("known").to_string();
     for (options, parts) in [
@@ -66,6 +67,49 @@ fn bad_options_are_named_with_a_remedy() {
             &["--listen:", "`nonsense`", "127.0.0.1:3000"],
         ),
         (&["--listen", &taken], &["--listen:", &taken, "free port"]),
+        (
+            &["--tenant-header", "X Tenant"],
+            &["--tenant-header:", "`X Tenant`", "such as X-Tenant"],
+        ),
+        (
+            &["--tenant-header=X-T", "--tenant-limit=lots"],
+            &["--tenant-limit:", "`lots`", "64MiB"],
+        ),
+        (
+            &["--tenant-limit=1GiB"],
+            &["--tenant-limit=1GiB", "without tenants", "add --tenant-header X-Tenant"],
+        ),
+        (&["--ledger", "memory"], &["--ledger", "add --tenant-header"]),
+        (&["--show-tenants"], &["--show-tenants", "add --tenant-header"]),
+        (
+            &["--tenant-header=X-T", "--lease-chunk=1MiB"],
+            &["--lease-chunk=1MiB", "without Redis", "add --ledger redis://"],
+        ),
+        (
+            &["--tenant-header=X-T", "--ledger", "mysql://host"],
+            &["--ledger:", "`mysql://host`", "file:PATH or redis://HOST:PORT/"],
+        ),
+        (&["--tenant-header=X-T", "--ledger=file:"], &["--ledger:", "`file:`"]),
+        (
+            &[
+                "--listen=127.0.0.1:0",
+                "--dir",
+                &uploads,
+                "--tenant-header=X-T",
+                "--ledger=redis://me:secret@host:port/",
+            ],
+            &["--ledger:", "`redis://…@host:port/`", "redis://127.0.0.1:6379/"],
+        ),
+        (
+            &[
+                "--listen=127.0.0.1:0",
+                "--dir",
+                &uploads,
+                "--tenant-header=X-T",
+                "--tenant-limits=/no/such/limits.toml",
+            ],
+            &["--tenant-limits:", "/no/such/limits.toml"],
+        ),
         (
             &["--listen=127.0.0.1:0", "--dir", &a_file],
             &["--dir:", &a_file, "give a directory"],
@@ -118,6 +162,13 @@ fn help_names_every_option() {
         "--max-upload",
         "--config",
         "--report-only",
+        "--tenant-header",
+        "--tenant-limit ",
+        "--tenant-limits",
+        "--ledger",
+        "--node",
+        "--lease-chunk",
+        "--show-tenants",
         "--help",
     ] {
         assert!(stdout.contains(option), "{option}: {stdout}");

@@ -17,12 +17,16 @@ mod leftovers;
 mod limits;
 mod pages;
 mod reload;
+mod restarts;
 mod room;
+mod tenants;
 
 mod answers;
 #[path = "../support/browser.rs"]
 mod browser;
 mod curl;
+#[path = "../support/redis_server.rs"]
+mod redis_server;
 mod server;
 mod site;
 #[path = "../support/volume.rs"]

@@ -153,3 +153,61 @@ fn the_state_of_the_disk_is_served_to_people_programs_and_checks() {
     assert_eq!(site.get("/livez").text(), "alive\n");
     assert_eq!(site.get("/readyz").text(), "ready\n");
 }
+
+#[test]
+fn a_person_who_enters_a_name_has_files_and_a_quota() {
+    let Some(mut browser) = Browser::start() else { return };
+    let options = ["--tenant-header=X-Tenant", "--tenant-limit=3MiB"];
+    let Some(site) = Site::anywhere(&options) else { return };
+    browser.open(&format!("http://{}/", site.server.address));
+    let (large, small) = (site.file("large", 2 * MIB), site.file("small", 4));
+    browser.pick("#pick", &[&large]);
+    browser.eventually("document.querySelectorAll('#uploads .refused').length === 1");
+    let said = browser.text("#uploads .refused");
+    assert!(said.contains("Enter your name above"), "{said}");
+
+    let enter = |browser: &mut Browser, name: &str| {
+        browser.eval(&format!(
+            "(() => {{
+                const field = document.getElementById('tenant');
+                field.value = '{name}';
+                field.dispatchEvent(new Event('change'));
+            }})()"
+        ));
+    };
+    enter(&mut browser, "Jürgen");
+    browser.eval("document.querySelector('#uploads .refused button').click()");
+    browser.eventually("document.querySelectorAll('#uploads .stored').length === 1");
+    assert_eq!(names(&site.dir), ["tenant-%4a%c3%bcrgen"]);
+    browser.eventually("document.getElementById('quota').textContent === '2.0 MiB of 3.0 MiB stored, 1.0 MiB left'");
+    let second = site.file("second", 2 * MIB);
+    browser.pick("#pick", &[&second]);
+    browser.eventually("document.querySelectorAll('#uploads .refused').length === 1");
+    let said = browser.text("#uploads .refused");
+    for part in ["quota", "Delete files of yours", "Try again"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    picture(&mut browser, "quota");
+
+    enter(&mut browser, "anna");
+    browser.eventually("!document.getElementById('nothing').hidden");
+    browser.pick("#pick", &[&small]);
+    browser.eventually("document.querySelectorAll('#stored li').length === 1");
+    // What a link gives is the own file.
+    browser.eval(
+        "(() => {
+            const make = URL.createObjectURL;
+            URL.createObjectURL = blob => { window.given = blob.size; return make.call(URL, blob); };
+            document.querySelector('#stored a').click();
+        })()",
+    );
+    browser.eventually("window.given === 4");
+    browser.eval("document.querySelector('[aria-label=\"Delete small\"]').click()");
+    browser.eventually("!document.getElementById('nothing').hidden");
+    let complaints = browser.complaints();
+    let others: Vec<_> = complaints
+        .iter()
+        .filter(|text| !text.contains("the server responded"))
+        .collect();
+    assert_eq!(others, [""; 0]);
+}

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::{
     server::run_to_end,
     site::{MIB, Site, eventually},
+    tenants::As,
 };
 
 fn settings(dir: &Path, text: &str) -> (PathBuf, String) {
@@ -91,6 +92,10 @@ fn a_bad_file_at_the_start_is_an_error_in_one_line() {
         ),
         ("[resources.ram]", &["resources.ram", "name one of: disk"]),
         ("minimum_charge = 9\nmax_body = 8", &["minimum_charge = 9", "max_body"]),
+        (
+            "max_body = 8\ntenant_limit = 9",
+            &["guard.toml:2:1: tenant_limit:", "add --tenant-header"],
+        ),
     ] {
         let (_, name) = settings(dir.path(), text);
         let uploads = dir.path().join("uploads").display().to_string();
@@ -107,6 +112,34 @@ fn a_bad_file_at_the_start_is_an_error_in_one_line() {
         stderr.contains("--config:") && stderr.contains("/no/such/guard.toml"),
         "{stderr}"
     );
+}
+
+#[test]
+fn the_limit_of_tenants_changes_as_all_settings_do() {
+    let dir = TempDir::new().expect("a directory");
+    let (path, name) = settings(dir.path(), "tenant_limit = \"2MiB\" # each\nreport_only = false");
+    let options = ["--tenant-header=X-Tenant", "--tenant-limit=1MiB", "--config", &name];
+    let Some(site) = Site::anywhere(&options) else { return };
+    let ann = As(&site.server, "ann");
+    assert_eq!(ann.quota()["limit"], 2 * MIB);
+    for (text, limit) in [("tenant_limit = 4000", 4000), ("", MIB)] {
+        fs::write(&path, text).expect("written");
+        site.server.reload();
+        eventually("the new limit counts", || ann.quota()["limit"] == limit);
+    }
+    for (text, told) in [
+        (
+            "max_body = 9\ntenant_limit = \"2 apples\"",
+            "guard.toml:2:16: tenant_limit: `2 apples`",
+        ),
+        ("tenant_limit = true", "guard.toml:1:16: tenant_limit: is not a size"),
+        ("tenant_limit = 9 \nbody = 9", "guard.toml:2:1: unknown field `body`"),
+    ] {
+        fs::write(&path, text).expect("written");
+        site.server.reload();
+        eventually(told, || site.server.log().contains(told));
+        assert_eq!(ann.quota()["limit"], MIB, "{text}");
+    }
 }
 
 /// Uploads go on without a break while the file changes. Each has an answer, what was accepted is stored whole, and in

@@ -10,7 +10,7 @@ const advice = {
   exceeds_quota: "Trying again will not help: it is larger than your whole quota. Send a smaller file, or ask for more.",
   read_only: "Nothing can be written to the disk now. Please tell whoever runs this server.",
   unmeasured: "Please try again in a moment.",
-  unknown_tenant: "Sign in, or ask whoever runs this server.",
+  unknown_tenant: "Enter your name above, then try again.",
 };
 
 const atOnce = 3;
@@ -35,6 +35,37 @@ function size(bytes) {
 
 function address(name) {
   return `files/${encodeURIComponent(name)}`;
+}
+
+// ---- whose files they are, where the server asks for that
+
+const tenantHeader = document.body.dataset.tenantHeader;
+
+/// A header is bytes, so a name goes out in UTF-8.
+function tenant() {
+  const bytes = new TextEncoder().encode(byId("tenant").value.trim());
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+function mine() {
+  return tenantHeader && tenant() ? { [tenantHeader]: tenant() } : {};
+}
+
+function ask(path, options = {}) {
+  return fetch(path, { ...options, headers: mine() });
+}
+
+async function quota() {
+  if (!tenantHeader) return;
+  const place = byId("quota");
+  const answer = tenant() ? await ask("quota").catch(() => {}) : undefined;
+  const figures = answer?.ok ? await answer.json() : undefined;
+  place.textContent = figures ? quotaWords(figures) : "";
+}
+
+function quotaWords({ used, limit, available }) {
+  if (limit === null) return `${size(used)} stored`;
+  return `${size(used)} of ${size(limit)} stored, ${size(available)} left`;
 }
 
 // ---- uploads
@@ -91,6 +122,7 @@ function send({ file, item, bar, said }) {
   });
   request.open("PUT", address(file.name));
   request.setRequestHeader("Accept", "application/problem+json");
+  for (const [name, value] of Object.entries(mine())) request.setRequestHeader(name, value);
   request.send(file);
 }
 
@@ -141,8 +173,10 @@ function button(text, action) {
 // ---- what is stored, and how much room there is
 
 async function look() {
+  quota();
+  const isAnybody = !tenantHeader || tenant();
   const [files, ready] = await Promise.allSettled([
-    fetch("files").then((answer) => answer.json()),
+    isAnybody ? ask("files").then((answer) => answer.json()) : [],
     fetch("readyz").then((answer) => answer.text()),
   ]);
   if (files.status === "fulfilled") list(files.value);
@@ -158,16 +192,31 @@ function list(files) {
     const link = make("a", "", file.name);
     link.href = address(file.name);
     link.download = file.name;
+    if (tenantHeader) link.addEventListener("click", (event) => {
+      event.preventDefault();
+      download(file.name);
+    });
     name.append(link);
     const remove = button("Delete", async () => {
       remove.disabled = true;
-      await fetch(address(file.name), { method: "DELETE" }).catch(() => {});
+      await ask(address(file.name), { method: "DELETE" }).catch(() => {});
       look();
     });
     remove.setAttribute("aria-label", `Delete ${file.name}`);
     item.append(name, make("span", "size", size(file.size)), remove);
     return item;
   }));
+}
+
+/// A link alone would not say whose file it is.
+async function download(name) {
+  const answer = await ask(address(name)).catch(() => {});
+  if (!answer?.ok) return look();
+  const link = make("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 function room(word) {
@@ -199,5 +248,9 @@ document.addEventListener("drop", (event) => {
   byId("drop").classList.remove("over");
   take(event.dataTransfer.files);
 });
+if (tenantHeader) {
+  byId("who").hidden = false;
+  byId("tenant").addEventListener("change", look);
+}
 look();
 setInterval(() => document.hidden || look(), 5000);
