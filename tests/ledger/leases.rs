@@ -491,4 +491,11 @@ fn closing_gives_everything_back() {
         "whoever has no name comes not back"
     );
     assert!(record.nodes.values().all(|node| node.hold == 0));
+    // What is still under way may be stored.
+    let anonymous = cluster.node_with(cluster.store.clone(), |leasing| leasing);
+    let upload = reserve(&anonymous, 300).unwrap();
+    anonymous.close();
+    upload.commit(300);
+    let record = cluster.store.record("t").unwrap();
+    assert_eq!(record.nodes.values().map(|node| node.hold).sum::<u64>(), 300);
 }

@@ -215,7 +215,8 @@ impl Lease {
                 MissingRecord::StartAtZero if share.is_none() => Some(Seed::nothing(epoch(self.incarnation, sequence))),
                 _ => None,
             }),
-            leave: occasion == Occasion::Closing && settings.is_anonymous,
+            // Whoever still has something under way may store it and can no longer tell.
+            leave: occasion == Occasion::Closing && settings.is_anonymous && floor == 0,
         }
     }
 
