@@ -46,28 +46,40 @@ pub fn count(folder: &Path, only: Option<&str>) -> io::Result<Figures> {
         }
     }
     let mut valgrind = Command::new("valgrind")
-        .args(["-q", "--tool=callgrind", "--toggle-collect=*counted_by_callgrind*"])
-        .args(["--dump-after=*counted_by_callgrind*", "--compress-strings=no"])
+        .args([
+            "-q",
+            "--tool=callgrind",
+            "--toggle-collect=peers::meter::counted_by_callgrind",
+        ])
+        .args([
+            "--dump-before=peers::meter::counted_by_callgrind",
+            "--compress-strings=no",
+        ])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe()?)
         .arg("be-counted")
         .args(only)
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut figures = Figures::default();
     let told = io::BufReader::new(valgrind.stdout.take().expect("piped"));
-    for (part, line) in told.lines().enumerate() {
-        let line = line?;
+    let told: Vec<_> = told.lines().collect::<Result<_, _>>()?;
+    if !valgrind.wait()?.success() {
+        return Err(io::Error::other("callgrind failed"));
+    }
+    let mut figures = Figures::default();
+    for (at, line) in told.iter().enumerate() {
         let mut fields = line.split('\t');
         let (Some(case), Some(subject), Some(times)) = (fields.next(), fields.next(), fields.next()) else {
             return Err(io::Error::other(format!("not understood: {line}")));
         };
         let times: f64 = times.parse().map_err(io::Error::other)?;
-        let total = total_of(&out.with_extension(format!("{}", part + 1)))?;
-        figures.put(case, subject, WHAT, total / times);
-    }
-    if !valgrind.wait()?.success() {
-        return Err(io::Error::other("callgrind failed"));
+        // What is dumped before the first is nothing, and the last is dumped at the end, without a number.
+        let part = if at + 1 == told.len() {
+            out.clone()
+        } else {
+            out.with_extension(format!("{}", at + 2))
+        };
+        figures.put(case, subject, WHAT, total_of(&part)? / times);
     }
     Ok(figures)
 }

@@ -44,7 +44,14 @@ impl Figures {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for figure in &self.0 {
-            let _ = writeln!(text, "{}\t{}\t{}\t{}", figure.case, figure.subject, figure.what, round(figure.value));
+            let _ = writeln!(
+                text,
+                "{}\t{}\t{}\t{}",
+                figure.case,
+                figure.subject,
+                figure.what,
+                round(figure.value)
+            );
         }
         text
     }

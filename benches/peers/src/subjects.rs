@@ -55,11 +55,16 @@ pub fn limit<S>(largest: usize, inner: S) -> tower_http::limit::RequestBodyLimit
 }
 
 pub fn shed<S>(permits: usize, inner: S) -> tower::load_shed::LoadShed<tower::limit::ConcurrencyLimit<S>> {
-    ServiceBuilder::new().load_shed().concurrency_limit(permits).service(inner)
+    ServiceBuilder::new()
+        .load_shed()
+        .concurrency_limit(permits)
+        .service(inner)
 }
 
 pub fn bulkhead() -> BulkheadLayer {
-    let builder = BulkheadLayer::builder().max_concurrent_calls(1 << 16).reject_when_full();
+    let builder = BulkheadLayer::builder()
+        .max_concurrent_calls(1 << 16)
+        .reject_when_full();
     builder.build().expect("sound settings")
 }
 

@@ -110,7 +110,10 @@ fn known() -> Vec<Bench> {
         serving(SHED, shed(1 << 16, inner()), 200, post),
         serving(BULKHEAD, bulkhead().layer(inner()), 200, post),
     ];
-    if LinuxCgroupMemory.available_memory().is_ok_and(|available| available > 0) {
+    if LinuxCgroupMemory
+        .available_memory()
+        .is_ok_and(|available| available > 0)
+    {
         let layer = MemoryLimitLayer::new(Threshold::MinAvailableBytes(1), LinuxCgroupMemory);
         let service = ServiceBuilder::new().layer(layer).service(inner());
         benches.push(serving(MEMLIM, service, 200, post));
@@ -172,7 +175,12 @@ fn exempt() -> Vec<Bench> {
     vec![
         serving(BARE, inner(), 200, get),
         serving(GUARD, guard(on_disk(), inner()), 200, get),
-        serving(THREE, guard(on_disk_and_memory().tenant(tenants::ledger(1), tenants::key()), inner()), 200, get),
+        serving(
+            THREE,
+            guard(on_disk_and_memory().tenant(tenants::ledger(1), tenants::key()), inner()),
+            200,
+            get,
+        ),
         serving(LIMIT, limit(LARGEST, inner()), 200, get),
     ]
 }
@@ -263,7 +271,9 @@ fn with_tenants(tenants: usize) -> Vec<Bench> {
     let mut with = Requests::zipf(tenants);
     let charging = on_disk_and_memory().tenant(tenants::ledger(tenants), tenants::key());
     vec![
-        serving(TWO, Looks(guard(on_disk_and_memory(), inner())), 200, move || without.next()),
+        serving(TWO, Looks(guard(on_disk_and_memory(), inner())), 200, move || {
+            without.next()
+        }),
         serving(THREE, guard(charging, inner()), 200, move || with.next()),
     ]
 }

@@ -1,8 +1,8 @@
 //! Names of tenants, as often as they come.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
-use bytes::Bytes;
 use tower_storage_guard::{Ledger, Limit, TenantFrom};
 
 use crate::work::{LENGTH, content, request};

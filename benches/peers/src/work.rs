@@ -32,7 +32,10 @@ impl<B: Body + Unpin> Body for Chunked<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         Pin::new(&mut self.0).poll_frame(context)
     }
 
@@ -49,7 +52,10 @@ pub fn request<B>(method: Method, length: Option<usize>, body: B) -> Request<B> 
     headers.insert(header::HOST, HeaderValue::from_static("files.example.org"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static("uploader/1.0"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     match length {
         Some(length) => headers.insert(header::CONTENT_LENGTH, length.into()),
         None => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),

@@ -31,7 +31,10 @@ fn main() -> ExitCode {
     for figure in &figures.0 {
         let more = above.get(&figure.case, &figure.subject, WHAT);
         let more = more.map_or_else(String::new, |more| format!("{more:+.1}"));
-        println!("{:>9.1} {more:>10}  {:36} {}", figure.value, figure.case, figure.subject);
+        println!(
+            "{:>9.1} {more:>10}  {:36} {}",
+            figure.value, figure.case, figure.subject
+        );
     }
     match first {
         Some("--check") => compare(&above, Path::new(BASELINE)),
@@ -43,7 +46,9 @@ fn main() -> ExitCode {
             fs::write(BASELINE, text).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
         Some(_) => ExitCode::SUCCESS,
-        None => figures.save("instructions").map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        None => figures
+            .save("instructions")
+            .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
     }
 }
 
@@ -51,7 +56,11 @@ fn main() -> ExitCode {
 fn compare(above: &Figures, baseline: &Path) -> ExitCode {
     let baseline = Figures::parse(&fs::read_to_string(baseline).unwrap_or_default());
     let mut is_worse = baseline.0.is_empty();
-    for before in baseline.0.iter().filter(|figure| figure.subject.starts_with("storage-guard")) {
+    for before in baseline
+        .0
+        .iter()
+        .filter(|figure| figure.subject.starts_with("storage-guard"))
+    {
         let Some(now) = above.get(&before.case, &before.subject, WHAT) else {
             println!("gone: {}, {}", before.case, before.subject);
             is_worse = true;
@@ -59,10 +68,16 @@ fn compare(above: &Figures, baseline: &Path) -> ExitCode {
         };
         // Ten instructions are a few more or less in what surrounds the layer.
         if now > before.value * TOLERANCE + 10.0 {
-            println!("more: {}, {}: {:.1}, before {:.1}", before.case, before.subject, now, before.value);
+            println!(
+                "more: {}, {}: {:.1}, before {:.1}",
+                before.case, before.subject, now, before.value
+            );
             is_worse = true;
         } else if now < before.value / TOLERANCE - 10.0 {
-            println!("less: {}, {}: {:.1}, before {:.1}", before.case, before.subject, now, before.value);
+            println!(
+                "less: {}, {}: {:.1}, before {:.1}",
+                before.case, before.subject, now, before.value
+            );
         }
     }
     if is_worse {

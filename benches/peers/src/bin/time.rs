@@ -11,7 +11,10 @@ fn main() {
 }
 
 fn measure() {
-    let rounds: usize = std::env::var("PEERS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let rounds: usize = std::env::var("PEERS_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400);
     let only = std::env::args().nth(1);
     let mut figures = Figures::default();
     for case in cases() {
@@ -38,7 +41,10 @@ fn measure() {
             let mut above: Vec<_> = taken.iter().zip(&bare).map(|(taken, bare)| taken - bare).collect();
             let above = quartiles(&mut above);
             let whole = quartiles(taken);
-            println!("{:>9.2} {:>+9.2}  {:36} {}", whole[1], above[1], case.name, bench.subject);
+            println!(
+                "{:>9.2} {:>+9.2}  {:36} {}",
+                whole[1], above[1], case.name, bench.subject
+            );
             for (what, value) in ["above q1", "above", "above q3"].iter().zip(above) {
                 figures.put(case.name, bench.subject, what, value);
             }
