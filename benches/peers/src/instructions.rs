@@ -18,16 +18,20 @@ const WARM_UP: usize = 20;
 pub const WHAT: &str = "instructions";
 
 /// The part that runs under callgrind. Says what it did, in order; callgrind writes down what each took.
-pub fn be_counted(only: Option<&str>) {
-    in_runtime(|| count_all(only));
+/// Of one case or one layer only, if told: `callgrind_annotate` needs that.
+pub fn be_counted(case: Option<&str>, subject: Option<&str>) {
+    in_runtime(|| count_all(case, subject));
 }
 
-fn count_all(only: Option<&str>) {
+fn count_all(only: Option<&str>, subject: Option<&str>) {
     for case in cases().into_iter().filter(|case| !case.only_timed) {
         if only.is_some_and(|only| case.name != only) {
             continue;
         }
         for mut bench in (case.build)() {
+            if subject.is_some_and(|subject| bench.subject != subject) {
+                continue;
+            }
             bench.run(&mut Nothing, WARM_UP.min(case.batch));
             bench.run(&mut Callgrind, case.batch);
             println!("{}\t{}\t{}", case.name, bench.subject, case.batch * case.units);

@@ -16,7 +16,10 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let first = arguments.first().map(String::as_str);
     if first == Some("be-counted") {
-        be_counted(arguments.get(1).map(String::as_str));
+        be_counted(
+            arguments.get(1).map(String::as_str),
+            arguments.get(2).map(String::as_str),
+        );
         return ExitCode::SUCCESS;
     }
     let only = first.filter(|argument| !argument.starts_with("--"));
