@@ -12,7 +12,7 @@ use tower_governor::{
 };
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_resilience_bulkhead::BulkheadLayer;
-use tower_storage_guard::{Charge, Resource, StorageGuardBuilder, StorageGuardLayer, test_util::FakeResource};
+use tower_storage_guard::{Charge, Reading, Resource, StorageGuardBuilder, StorageGuardLayer, test_util::FakeResource};
 
 pub type Reply = Full<Bytes>;
 
@@ -29,6 +29,11 @@ pub const FROM_FN: &str = "from_fn alone";
 
 /// A disk of which no run uses up anything that matters. Its probe is not the point: no request calls one.
 pub fn disk() -> Resource {
+    let reading = Reading::new(1 << 59, 1 << 58).with_block_size(4096);
+    FakeResource::with(reading, |builder| builder).resource()
+}
+
+pub fn memory() -> Resource {
     FakeResource::new(1 << 59, 1 << 58).resource()
 }
 
@@ -41,7 +46,7 @@ pub fn on_disk() -> StorageGuardBuilder {
 }
 
 pub fn on_disk_and_memory() -> StorageGuardBuilder {
-    on_disk().resource_charged(disk(), Charge::Window(256 << 10))
+    on_disk().resource_charged(memory(), Charge::Window(256 << 10))
 }
 
 pub fn guard<S>(builder: StorageGuardBuilder, inner: S) -> tower_storage_guard::StorageGuard<S> {

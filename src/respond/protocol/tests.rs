@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, request::Parts};
 
 use super::*;
 use crate::{
@@ -164,7 +164,7 @@ fn requests_show_what_they_speak() {
         ("COPY", "/folder", &[], Wording::WebDav),
     ] {
         assert_eq!(
-            Wording::detect(&parts(method, path, headers)),
+            Wording::detect((&parts(method, path, headers)).into()),
             expected,
             "{method} {path} {headers:?}"
         );
