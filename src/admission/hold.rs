@@ -324,8 +324,13 @@ impl<C> ResponseHold<C> {
         &self.half.pool.context
     }
 
-    /// Why the body was cut off, if it was.
+    /// Whether the body was cut off.
     #[inline]
+    pub(crate) fn is_tripped(&self) -> bool {
+        self.half.slot().tripped.load(Acquire) != 0
+    }
+
+    /// Why the body was cut off, if it was.
     pub(crate) fn tripped(&self) -> Option<Refusal> {
         match self.half.slot().tripped.load(Acquire) {
             0 => None,

@@ -127,13 +127,13 @@ where
                 Projected::Admitted { inner, admitted } => {
                     let outcome = ready!(inner.poll(context));
                     let admitted = admitted.take().expect("polled after it was ready");
-                    return Poll::Ready(match admitted.refusal(&outcome) {
-                        None => {
-                            admitted.conclude(&outcome);
-                            outcome.map(|response| response.map(ResponseBody::inner))
+                    if admitted.may_be_refused(&outcome) {
+                        if let Some(refusal) = admitted.refusal(&outcome) {
+                            return Poll::Ready(Ok(admitted.replace(refusal)));
                         }
-                        Some(refusal) => Ok(admitted.replace(refusal)),
-                    });
+                    }
+                    admitted.conclude(&outcome);
+                    return Poll::Ready(outcome.map(|response| response.map(ResponseBody::inner)));
                 }
                 Projected::Refused { refused } => {
                     let Refused { response, kept } = refused.take().expect("polled after it was ready");
@@ -178,9 +178,18 @@ impl Admitted {
         (Kept { held }, admitted)
     }
 
+    /// Whether it is worth a look; a refusal is large, and the room for one is not made for every response.
+    #[inline(always)]
+    fn may_be_refused<R, E>(&self, outcome: &Result<Response<R>, E>) -> bool {
+        self.hold.is_tripped()
+            || outcome
+                .as_ref()
+                .map_or(true, |response| !response.extensions().is_empty())
+    }
+
     /// Why the client is told something else than what the inner service says, if so: its body was cut off, whatever the
     /// service made of that, or the storage itself turned out to be full.
-    #[inline]
+    #[cold]
     fn refusal<R, E: 'static>(&self, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
         if let Some(refusal) = self.hold.tripped() {
             return Some(refusal);

@@ -1,6 +1,6 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Request, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, request::Parts};
 use http_body::Body;
 use tower::Layer;
 
@@ -93,21 +93,24 @@ impl Shared {
         self.classifier.is_some() || self.essential.is_some() || !self.tenant_keys.is_empty()
     }
 
-    /// What the request would store, if anything is to be decided.
+    /// Whether the method alone says that there is nothing to decide and nothing to count.
     #[inline(always)]
-    pub(super) fn demand<B: Body>(&self, request: &Request<B>) -> Option<Demand> {
+    pub(super) fn passes(&self, method: &Method) -> bool {
+        // What is safe cannot have freed anything either (RFC 9110 section 9.2.1).
+        let is_exempt = self.classifier.is_none()
+            && class_of(method) == Class::Exempt
+            && (self.tenant_keys.is_empty() || method.is_safe());
+        is_exempt || !self.enabled
+    }
+
+    /// What the request would store, where its method and its length tell.
+    #[inline(always)]
+    pub(super) fn demand<B: Body>(&self, request: &Request<B>) -> Demand {
         let class = class_of(request.method());
-        if class == Class::Exempt || !self.enabled {
-            return None;
-        }
-        let hints = &self.length_hints;
-        Some(respond::demand(class, request.headers(), request.body(), hints))
+        respond::demand(class, request.headers(), request.body(), &self.length_hints)
     }
 
     pub(super) fn decide_by_head<B: Body>(&self, parts: &Parts, body: &B) -> (Demand, Verdict<Answering>) {
-        if !self.enabled {
-            return (Demand::Exempt, Verdict::Passed);
-        }
         let class = match &self.classifier {
             Some(classifier) => classifier.classify(parts),
             None => class_of(&parts.method),

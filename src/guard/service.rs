@@ -66,13 +66,14 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = &*self.shared;
+        if shared.passes(request.method()) {
+            let request = request.map(Guarded::passed);
+            return ResponseFuture::passed(|| self.inner.call(request));
+        }
         if shared.shows_heads() {
             return self.call_by_head(request);
         }
-        let Some(demand) = shared.demand(&request) else {
-            let request = request.map(Guarded::passed);
-            return ResponseFuture::passed(|| self.inner.call(request));
-        };
+        let demand = shared.demand(&request);
         match shared.admission.admit(demand, Priority::Usual) {
             Verdict::Admitted(hold) => {
                 let (kept, admitted) = Admitted::of(&request, demand, hold);

@@ -11,4 +11,5 @@ pub mod stack;
 pub mod subjects;
 pub mod suite;
 pub mod tenants;
+pub mod threads;
 pub mod work;

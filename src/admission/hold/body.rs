@@ -93,6 +93,7 @@ impl<C> BodyHold<C> {
         self.poll_ahead(context)
     }
 
+    #[inline(never)]
     fn poll_ahead(&mut self, context: &Context<'_>) -> Poll<()> {
         loop {
             let Some(ahead) = &mut self.ahead else {
@@ -165,6 +166,7 @@ impl<C> BodyHold<C> {
         self.grow()
     }
 
+    #[inline(never)]
     fn grow(&mut self) -> Result<(), Refusal> {
         if self.unbound {
             return Ok(());

@@ -52,6 +52,7 @@ fn measure() {
         }
     }
     if only.is_none() {
+        peers::threads::measure(&mut figures);
         figures.save("time").expect("figures are kept");
     }
 }
