@@ -6,6 +6,7 @@ pub mod frames;
 pub mod instructions;
 pub mod meter;
 pub mod naive;
+pub mod plot;
 pub mod report;
 pub mod stack;
 pub mod subjects;
