@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Hold, Limits, LiveLimits, LiveSettings, Resource, Scope,
+    Hold, LiveLimits, LiveSettings, Resource, Scope,
     hold::{Pool, Wish},
     tally::{RefusalCounts, Tally},
     tenants::{Step, TenantHolds, TenantNames, Waiting},
@@ -16,18 +16,19 @@ use crate::{
     tenant::Ledger,
 };
 
-/// Decides about demands, with the scopes and limits of one layer.
+/// Decides about demands, with the scopes and limits of one layer. Holds bring with them what the layer itself needs for
+/// requests under way, `C`.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Admission<C> {
     rules: Arc<Rules>,
-    pools: Box<[Arc<Pool>]>,
+    pools: Box<[Arc<Pool<C>>]>,
 }
 
 /// What is decided.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<C> {
     /// Go on; this much is held.
-    Admitted(Hold),
+    Admitted(Hold<C>),
     /// Go on; nothing is held: the demand is exempt, or would have been refused and is only reported.
     Passed,
     Refused(Refusal),
@@ -51,46 +52,47 @@ pub(super) struct Rules {
     observers: Box<[Arc<dyn Observer>]>,
 }
 
-impl Admission {
+impl<C> Admission<C> {
     pub(crate) fn new(
         scopes: Vec<Scope>,
         tenants: Vec<Ledger>,
-        limits: Limits,
+        limits: Arc<LiveLimits>,
         observers: Vec<Arc<dyn Observer>>,
+        context: &Arc<C>,
     ) -> Self {
         let rules = Arc::new(Rules {
             scopes: scopes.into(),
             tenants: tenants.into(),
-            limits: Arc::new(LiveLimits::new(limits)),
+            limits,
             tally: Tally::default(),
             observers: observers.into(),
         });
         Self {
-            pools: Pool::several(&rules),
+            pools: Pool::several(&rules, context),
             rules,
         }
     }
 
     /// Reserves what the demand needs of all scopes, or of none. What could never fit is found before what does not fit
     /// now, so that a client is not told to wait for nothing.
-    #[inline]
-    pub(crate) fn admit(&self, demand: Demand, priority: Priority) -> Verdict {
+    #[inline(always)]
+    pub(crate) fn admit(&self, demand: Demand, priority: Priority) -> Verdict<C> {
         let wish = match self.wish(demand, priority) {
             Ok(Some(wish)) => wish,
             Ok(None) => return Verdict::Passed,
             Err(refusal) => return self.refuse(refusal),
         };
-        match self
-            .check_ceilings(&wish)
-            .and_then(|()| Pool::own(&self.pools).hold(&wish))
-        {
+        if let Err(refusal) = self.check_ceilings(&wish) {
+            return self.refuse(refusal);
+        }
+        match Pool::own(&self.pools).hold(&wish) {
             Ok(hold) => Verdict::Admitted(hold),
             Err(refusal) => self.refuse(refusal),
         }
     }
 
     /// The same, on the accounts of tenants as well: first theirs, then the resources', all or none.
-    pub(crate) fn admit_for(&self, demand: Demand, priority: Priority, names: &TenantNames<'_>) -> Verdict {
+    pub(crate) fn admit_for(&self, demand: Demand, priority: Priority, names: &TenantNames<'_>) -> Verdict<C> {
         let wish = match self.wish(demand, priority) {
             Ok(Some(wish)) => wish,
             Ok(None) => {
@@ -129,7 +131,7 @@ impl Admission {
     }
 
     /// Goes on with a decision that had to wait. Never `Waits`.
-    pub(crate) fn poll(&self, waits: &mut Waits, context: &Context<'_>) -> Poll<Verdict> {
+    pub(crate) fn poll(&self, waits: &mut Waits, context: &Context<'_>) -> Poll<Verdict<C>> {
         Poll::Ready(match ready!(waits.waiting.poll(context)) {
             Ok(holds) => self.hold_all(&waits.wish, holds),
             Err(refusal) => self.refuse(refusal),
@@ -137,11 +139,11 @@ impl Admission {
     }
 
     /// The refusal of a request that does not tell on whose account it is.
-    pub(crate) fn refuse_unnamed(&self, reason: Reason) -> Verdict {
+    pub(crate) fn refuse_unnamed(&self, reason: Reason) -> Verdict<C> {
         self.refuse(Refusal::new(reason))
     }
 
-    fn hold_all(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict {
+    fn hold_all(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict<C> {
         let pool = Pool::own(&self.pools);
         if holds.is_reported {
             return pool
@@ -167,7 +169,7 @@ impl Admission {
     }
 
     /// What the request needs; nothing if it is exempt.
-    #[inline]
+    #[inline(always)]
     fn wish(&self, demand: Demand, priority: Priority) -> Result<Option<Wish>, Refusal> {
         let limits = self.rules.limits.load();
         let mut wish = Wish {
@@ -197,7 +199,7 @@ impl Admission {
         Ok(Some(wish))
     }
 
-    #[inline]
+    #[inline(always)]
     fn check_ceilings(&self, wish: &Wish) -> Result<(), Refusal> {
         let Wish {
             bytes,
@@ -221,7 +223,7 @@ impl Admission {
     }
 
     #[cold]
-    fn refuse(&self, refusal: Refusal) -> Verdict {
+    fn refuse(&self, refusal: Refusal) -> Verdict<C> {
         if self.rules.tell_refused(&refusal) {
             Verdict::Refused(refusal)
         } else {
@@ -230,7 +232,7 @@ impl Admission {
     }
 }
 
-impl Admission {
+impl<C> Admission<C> {
     pub(crate) fn limits(&self) -> &Arc<LiveLimits> {
         &self.rules.limits
     }

@@ -26,15 +26,15 @@ use crate::capacity::{Charge, Priority, Reason, Refusal, RefusalParts, Slab, Wri
 ///
 /// The halves meet in a slot of a pool, so that sharing costs no allocation.
 #[derive(Debug)]
-pub(crate) struct Hold {
-    body: BodyHold,
-    response: ResponseHold,
+pub(crate) struct Hold<C> {
+    body: BodyHold<C>,
+    response: ResponseHold<C>,
 }
 
-impl Hold {
+impl<C> Hold<C> {
     /// The half for the request body, and the one for the response future.
     #[inline]
-    pub(crate) fn split(self) -> (BodyHold, ResponseHold) {
+    pub(crate) fn split(self) -> (BodyHold<C>, ResponseHold<C>) {
         (self.body, self.response)
     }
 
@@ -70,11 +70,14 @@ pub(super) struct Wish {
 
 /// A pool of slots for the requests of one thread (or a few), with what a hold needs when it ends. Each request refers
 /// to its pool by reference count; one pool for all would have every core fight for that count.
+///
+/// What the layer needs for a request under way is reached by the same reference: further counts of its own, shared by all
+/// threads, took a sixth of the whole decision.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct Pool<C> {
     slots: Slab<Slot>,
-    admitted: AtomicU64,
     rules: Arc<Rules>,
+    context: Arc<C>,
 }
 
 /// Where the two halves of a hold meet.
@@ -96,6 +99,8 @@ struct Slot {
     relayed: AtomicU64,
     /// What the handler said, if it did ([`TOLD`]).
     told: AtomicI64,
+    /// Requests that were admitted to this slot. Here only its user writes, so that counting takes no locked instruction.
+    admitted: AtomicU64,
 }
 
 impl Slot {
@@ -114,16 +119,16 @@ const SUCCEEDED: u8 = 8;
 /// The handler told what is stored.
 const TOLD: u8 = 16;
 
-impl Pool {
+impl<C> Pool<C> {
     /// One pool for each of a number of threads.
-    pub(super) fn several(rules: &Arc<Rules>) -> Box<[Arc<Self>]> {
+    pub(super) fn several(rules: &Arc<Rules>, context: &Arc<C>) -> Box<[Arc<Self>]> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         (0..cores.next_power_of_two().min(64))
             .map(|_| {
                 Arc::new(Self {
                     slots: Slab::new(),
-                    admitted: AtomicU64::new(0),
                     rules: rules.clone(),
+                    context: context.clone(),
                 })
             })
             .collect()
@@ -150,8 +155,8 @@ impl Pool {
     }
 
     /// Takes what is wished of all scopes or of none.
-    #[inline]
-    pub(super) fn hold(self: &Arc<Self>, wish: &Wish) -> Result<Hold, Refusal> {
+    #[inline(always)]
+    pub(super) fn hold(self: &Arc<Self>, wish: &Wish) -> Result<Hold<C>, Refusal> {
         let Wish { bytes, priority, .. } = *wish;
         let Some(index) = self.slots.take() else {
             return Err(Refusal::new(Reason::Space));
@@ -176,12 +181,12 @@ impl Pool {
                 }
             }
         }
-        self.admitted.fetch_add(1, Relaxed);
+        slot.admitted.store(slot.admitted.load(Relaxed) + 1, Relaxed);
         Ok(self.hold_at(index, wish))
     }
 
     /// Takes nothing of any scope, and of tenants what is held already. `None` when there is no slot; nothing is held then.
-    pub(super) fn hold_tenants(self: &Arc<Self>, wish: &Wish, holds: &mut TenantHolds) -> Option<Hold> {
+    pub(super) fn hold_tenants(self: &Arc<Self>, wish: &Wish, holds: &mut TenantHolds) -> Option<Hold<C>> {
         let Some(index) = self.slots.take() else {
             holds.roll_back(&self.rules, wish.bytes);
             return None;
@@ -192,22 +197,21 @@ impl Pool {
         Some(hold)
     }
 
-    #[inline]
-    fn hold_at(self: &Arc<Self>, index: u32, wish: &Wish) -> Hold {
-        let half = |side| Half {
+    #[inline(always)]
+    fn hold_at(self: &Arc<Self>, index: u32, wish: &Wish) -> Hold<C> {
+        let half = || Half {
             pool: self.clone(),
             index,
-            side,
         };
         Hold {
-            body: BodyHold::new(half(BODY), wish),
-            response: ResponseHold { half: half(RESPONSE) },
+            body: BodyHold::new(half(), wish),
+            response: ResponseHold { half: half() },
         }
     }
 
     /// Requests that were admitted by this pool's threads.
     pub(super) fn admitted(&self) -> u64 {
-        self.admitted.load(Relaxed)
+        self.slots.all().map(|slot| slot.admitted.load(Relaxed)).sum()
     }
 
     /// Gives everything back: as refund when certainly nothing was written, else as closed. What is stored stays on the
@@ -218,8 +222,7 @@ impl Pool {
         if !self.rules.tenants.is_empty() {
             self.settle(slot, flags);
         }
-        let inodes = slot.inodes.load(Relaxed);
-        for (place, (scope, left)) in self.rules.scopes.iter().zip(&slot.left).enumerate().rev() {
+        for (scope, left) in self.rules.scopes.iter().zip(&slot.left).rev() {
             let amount = left.load(Relaxed);
             let core = scope.core();
             if amount > 0 {
@@ -230,18 +233,28 @@ impl Pool {
                     core.bytes.refund(amount);
                 }
             }
-            if inodes & 1 << place != 0 {
-                if polled {
-                    core.inodes.close(1);
-                } else {
-                    core.inodes.refund(1);
-                }
-            }
         }
-        slot.inodes.store(0, Relaxed);
+        if slot.inodes.load(Relaxed) != 0 {
+            self.end_inodes(slot, polled);
+        }
         slot.tripped.store(0, Relaxed);
         slot.gone.store(0, Relaxed);
         self.slots.put(index);
+    }
+
+    /// Rare: inodes are counted only where few are left.
+    #[cold]
+    fn end_inodes(&self, slot: &Slot, polled: bool) {
+        let inodes = slot.inodes.swap(0, Relaxed);
+        for (place, scope) in self.rules.scopes.iter().enumerate().rev() {
+            if inodes & 1 << place != 0 {
+                if polled {
+                    scope.core().inodes.close(1);
+                } else {
+                    scope.core().inodes.refund(1);
+                }
+            }
+        }
     }
 
     fn settle(&self, slot: &Slot, flags: u8) {
@@ -263,13 +276,12 @@ impl Pool {
 }
 
 /// One side's share in a slot.
-struct Half {
-    pool: Arc<Pool>,
+struct Half<C> {
+    pool: Arc<Pool<C>>,
     index: u32,
-    side: u8,
 }
 
-impl Half {
+impl<C> Half<C> {
     #[inline]
     fn slot(&self) -> &Slot {
         self.pool.slots.slot(self.index)
@@ -277,9 +289,9 @@ impl Half {
 
     /// This side is gone; whoever goes last ends the hold.
     #[inline]
-    fn leave(&self, flags: u8) {
-        let mine = self.side | flags;
-        let other = (BODY | RESPONSE) ^ self.side;
+    fn leave(&self, side: u8, flags: u8) {
+        let mine = side | flags;
+        let other = (BODY | RESPONSE) ^ side;
         let gone = &self.slot().gone;
         let mut before = gone.load(Acquire);
         if before & other == 0 {
@@ -291,24 +303,34 @@ impl Half {
     }
 }
 
-impl fmt::Debug for Half {
+impl<C> fmt::Debug for Half<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Half")
             .field("index", &self.index)
-            .field("side", &self.side)
             .finish_non_exhaustive()
     }
 }
 
 /// The response future's half of a hold.
 #[derive(Debug)]
-pub(crate) struct ResponseHold {
-    half: Half,
+pub(crate) struct ResponseHold<C> {
+    half: Half<C>,
 }
 
-impl ResponseHold {
-    /// Why the body was cut off, if it was.
+impl<C> ResponseHold<C> {
+    /// What the layer needs for requests under way.
     #[inline]
+    pub(crate) fn context(&self) -> &C {
+        &self.half.pool.context
+    }
+
+    /// Whether the body was cut off.
+    #[inline]
+    pub(crate) fn is_tripped(&self) -> bool {
+        self.half.slot().tripped.load(Acquire) != 0
+    }
+
+    /// Why the body was cut off, if it was.
     pub(crate) fn tripped(&self) -> Option<Refusal> {
         match self.half.slot().tripped.load(Acquire) {
             0 => None,
@@ -353,7 +375,7 @@ impl ResponseHold {
         for scope in rules
             .scopes
             .iter()
-            .filter(|scope| is_full && scope.tariff().charge == Charge::All)
+            .filter(|scope| is_full && scope.tariff().charge() == Charge::All)
         {
             scope.core().exhaust();
         }
@@ -368,7 +390,7 @@ impl ResponseHold {
     }
 }
 
-impl ResponseHold {
+impl<C> ResponseHold<C> {
     /// Whether it matters what the response says.
     #[inline]
     pub(crate) fn charges_tenants(&self) -> bool {
@@ -387,10 +409,10 @@ impl ResponseHold {
     }
 }
 
-impl Drop for ResponseHold {
+impl<C> Drop for ResponseHold<C> {
     #[inline]
     fn drop(&mut self) {
-        self.half.leave(0);
+        self.half.leave(RESPONSE, 0);
     }
 }
 

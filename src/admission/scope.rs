@@ -23,11 +23,7 @@ pub(super) struct Taken {
 
 impl Scope {
     pub(crate) fn new(resource: Resource, charge: Charge, model: SizeModel) -> Self {
-        let tariff = Tariff {
-            charge,
-            model,
-            block_size: resource.core().block_size,
-        };
+        let tariff = Tariff::new(charge, model, resource.core().block_size);
         Self { resource, tariff }
     }
 
@@ -46,7 +42,7 @@ impl Scope {
     }
 
     /// What a request that stores `bytes` takes, unless it could never fit.
-    #[inline]
+    #[inline(always)]
     pub(super) fn amount(&self, bytes: u64, priority: Priority) -> Result<u64, Reason> {
         let amount = self.tariff.total(bytes);
         if amount > self.core().ceiling() && amount > self.core().ceiling().saturating_add(self.allowance(priority)) {
@@ -55,6 +51,7 @@ impl Scope {
         Ok(amount)
     }
 
+    #[inline]
     fn allowance(&self, priority: Priority) -> u64 {
         match priority {
             Priority::Usual => 0,
@@ -63,7 +60,7 @@ impl Scope {
     }
 
     /// Takes `amount` if the resource has it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reserve(&self, amount: u64, priority: Priority) -> Result<Taken, Reason> {
         let core = self.core();
         let gate = core.gate();
@@ -94,7 +91,7 @@ impl Scope {
             let bytes = if core.bytes.force_reserve(amount) { amount } else { 0 };
             return Ok(Taken { bytes, inode: false });
         }
-        let inode = gate == gate::COUNT_INODES && self.tariff.charge == Charge::All;
+        let inode = gate == gate::COUNT_INODES && self.tariff.charge() == Charge::All;
         if inode && !core.inodes.try_reserve(1) {
             return Err(Reason::Inodes);
         }

@@ -16,7 +16,10 @@ pub(crate) struct Slab<T> {
     /// Tag in the upper half, index + 1 in the lower (0: none free).
     head: AtomicU64,
     made: AtomicU32,
-    /// Chunk *k* has `FIRST << k` slots; chunks do not move, so a slot can be used while others are added.
+    /// Found by one comparison: few requests at once need more, and each looks for its slot several times.
+    first: OnceLock<Box<[Entry<T>; FIRST as usize]>>,
+    /// Chunk *k* has `FIRST << k` slots, of which number 0 is the first; chunks do not move, so a slot can be used while
+    /// others are added.
     chunks: [OnceLock<Box<[Entry<T>]>>; CHUNKS],
 }
 
@@ -35,13 +38,14 @@ impl<T: Default> Slab<T> {
         Self {
             head: AtomicU64::new(0),
             made: AtomicU32::new(0),
+            first: OnceLock::new(),
             chunks: std::array::from_fn(|_| OnceLock::new()),
         }
     }
 
     /// A slot for the caller's sole use until it is [put](Self::put) back, in the state that its last user left it.
     /// `None` when half a thousand million are in use.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self) -> Option<u32> {
         let mut head = self.head.load(Acquire);
         loop {
@@ -99,12 +103,31 @@ impl<T: Default> Slab<T> {
         Some(index)
     }
 
-    #[inline]
+    /// All slots that were ever taken, in use or not.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        (0..self.made.load(Acquire)).map(|index| self.slot(index))
+    }
+
+    #[inline(always)]
+    fn entry(&self, index: u32) -> &Entry<T> {
+        match self.first.get().map(|entries| entries.get(index as usize)) {
+            Some(Some(entry)) => entry,
+            _ => self.later_entry(index),
+        }
+    }
+
+    #[cold]
     #[expect(
         clippy::indexing_slicing,
         reason = "indices come from `make`, which stays below the capacity"
     )]
-    fn entry(&self, index: u32) -> &Entry<T> {
+    fn later_entry(&self, index: u32) -> &Entry<T> {
+        if index < FIRST {
+            let entries = self
+                .first
+                .get_or_init(|| Box::new(std::array::from_fn(|_| Entry::default())));
+            return &entries[index as usize];
+        }
         let chunk = (index / FIRST + 1).ilog2();
         let start = FIRST * ((1 << chunk) - 1);
         let entries =

@@ -28,13 +28,13 @@ const STEP: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Progress {
     relayed: u64,
-    written: u64,
     write_buffer: u64,
     /// The relayed bytes at which the next piece closes.
     next_close: u64,
 }
 
 impl Progress {
+    #[inline]
     pub(crate) fn new(write_buffer: WriteBuffer) -> Self {
         let write_buffer = match write_buffer {
             WriteBuffer::Bytes(bytes) => bytes,
@@ -42,7 +42,6 @@ impl Progress {
         };
         Self {
             relayed: 0,
-            written: 0,
             write_buffer,
             next_close: write_buffer.saturating_add(STEP),
         }
@@ -73,10 +72,14 @@ impl Progress {
 
     #[cold]
     fn close_piece(&mut self) -> (u64, u64) {
-        let before = self.written;
-        self.written = self.relayed.saturating_sub(self.write_buffer);
+        let before = self.written();
         self.next_close = self.relayed.saturating_add(STEP);
-        (before, self.written)
+        (before, self.written())
+    }
+
+    /// What was written when a piece was closed last. Follows from where the next one is, so that a body is smaller.
+    fn written(&self) -> u64 {
+        self.next_close.saturating_sub(STEP).saturating_sub(self.write_buffer)
     }
 }
 
@@ -103,7 +106,7 @@ mod tests {
         let mut progress = Progress::new(WriteBuffer::Bytes(0));
         assert_eq!(progress.asked(), None);
         progress.relay(100 * MIB);
-        assert_eq!(progress.written, 0);
+        assert_eq!(progress.written(), 0);
         assert_eq!(progress.asked(), Some((0, 100 * MIB)));
     }
 

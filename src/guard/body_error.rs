@@ -7,7 +7,8 @@ use crate::{BoxError, capacity::Refusal};
 /// A concrete error, because some consumers (multipart readers, S3 and WebDAV servers) cannot take a boxed one.
 #[derive(Debug)]
 pub struct BodyError {
-    cause: Cause,
+    /// Boxed: every frame is moved together with the room for an error.
+    cause: Box<Cause>,
 }
 
 #[derive(Debug)]
@@ -29,20 +30,20 @@ pub enum BodyErrorKind {
 impl BodyError {
     pub(super) fn refused(refusal: Refusal) -> Self {
         Self {
-            cause: Cause::Refused(refusal),
+            cause: Box::new(Cause::Refused(refusal)),
         }
     }
 
     pub(super) fn inner(error: impl Into<BoxError>) -> Self {
         Self {
-            cause: Cause::Inner(error.into()),
+            cause: Box::new(Cause::Inner(error.into())),
         }
     }
 
     /// What happened.
     #[must_use]
     pub const fn kind(&self) -> BodyErrorKind {
-        match self.cause {
+        match *self.cause {
             Cause::Refused(_) => BodyErrorKind::Refused,
             Cause::Inner(_) => BodyErrorKind::Inner,
         }
@@ -51,7 +52,7 @@ impl BodyError {
     /// The refusal, if it is one.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
-        match &self.cause {
+        match &*self.cause {
             Cause::Refused(refusal) => Some(refusal),
             Cause::Inner(_) => None,
         }
@@ -60,7 +61,7 @@ impl BodyError {
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
+        match &*self.cause {
             Cause::Refused(refusal) => write!(f, "the request body was cut off: {refusal}"),
             Cause::Inner(_) => f.write_str("the request body failed"),
         }
@@ -69,7 +70,7 @@ impl fmt::Display for BodyError {
 
 impl Error for BodyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.cause {
+        match &*self.cause {
             Cause::Refused(refusal) => Some(refusal),
             Cause::Inner(error) => Some(&**error),
         }

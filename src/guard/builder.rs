@@ -4,15 +4,14 @@ use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 
 use super::{
     Linger, StorageGuardLayer,
-    layer::{Essential, Shared, StoredIf},
+    layer::{Answering, Essential, Shared, StoredIf},
     linger::Lingering,
 };
 use crate::{
-    admission::{Admission, Limits, MAX_SCOPES, MAX_TENANTS, Resource, Scope},
+    admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS, Resource, Scope},
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
     respond::{
-        Answers, Classifier, DefaultClassifier, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter,
-        TemporaryStatus, TenantKey,
+        Answers, Classifier, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter, TemporaryStatus, TenantKey,
     },
     tenant::{Ledger, is_name},
 };
@@ -24,7 +23,8 @@ pub struct StorageGuardBuilder {
     resources: Vec<(Resource, Charge)>,
     size_model: SizeModel,
     limits: Limits,
-    classifier: Box<dyn Classifier>,
+    /// None: the default.
+    classifier: Option<Box<dyn Classifier>>,
     essential: Option<Box<Essential>>,
     length_hints: LengthHints,
     answers: Answers,
@@ -42,7 +42,7 @@ impl StorageGuardBuilder {
             resources: Vec::new(),
             size_model: SizeModel::default(),
             limits: Limits::default(),
-            classifier: Box::new(DefaultClassifier),
+            classifier: None,
             essential: None,
             length_hints: LengthHints::default(),
             answers: Answers::default(),
@@ -122,9 +122,9 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Sets what tells which requests store something. Default: [`DefaultClassifier`], by the method.
+    /// Sets what tells which requests store something. Default: [`DefaultClassifier`](crate::DefaultClassifier), by the method.
     pub fn classifier(mut self, classifier: impl Classifier + 'static) -> Self {
-        self.classifier = Box::new(classifier);
+        self.classifier = Some(Box::new(classifier));
         self
     }
 
@@ -207,22 +207,24 @@ impl StorageGuardBuilder {
             .map(|(resource, charge)| Scope::new(resource, charge, self.size_model))
             .collect();
         let (ledgers, tenant_keys) = self.tenants.into_iter().unzip();
-        let admission = Admission::new(scopes, ledgers, self.limits, self.observers);
-        let answers = Answers {
-            limits: admission.limits().clone(),
-            ..self.answers
-        };
+        let limits = Arc::new(LiveLimits::new(self.limits));
+        let answering = Arc::new(Answering {
+            answers: Answers {
+                limits: limits.clone(),
+                ..self.answers
+            },
+            lingering: Lingering::new(self.linger),
+            stored_if: self.stored_if,
+        });
         Ok(StorageGuardLayer::new(Shared {
             enabled: self.enabled,
-            admission,
+            admission: Admission::new(scopes, ledgers, limits, self.observers, &answering),
             tenant_keys,
             missing_tenant: self.missing_tenant,
-            stored_if: self.stored_if,
             classifier: self.classifier,
             essential: self.essential,
             length_hints: self.length_hints,
-            answers,
-            lingering: Lingering::new(self.linger),
+            answering,
         }))
     }
 

@@ -5,61 +5,60 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
 use super::{
     Guarded, ResponseFuture,
-    future::Refused,
-    layer::Shared,
-    linger::{Farewell, KeepOnDrop, insert_close, is_http1},
+    future::{Admitted, Refused},
+    layer::{Answering, Shared},
+    linger::{Farewell, KeepOnDrop, ends_at_once, insert_close},
 };
 use crate::{
     admission::{Hold, Verdict, Waits},
-    capacity::Refusal,
+    capacity::{Demand, Refusal},
 };
 
-/// A request that is not decided about yet, or was just admitted.
+/// A request that is not decided about yet.
 pub(super) struct Call<B> {
-    pub(super) parts: Parts,
-    pub(super) body: B,
-    pub(super) length_is_known: bool,
-    /// Nothing of its body counts; the response may tell what it freed.
-    pub(super) is_exempt: bool,
+    pub(super) request: Request<B>,
+    pub(super) demand: Demand,
 }
 
-impl<B: Body + Send + Unpin + 'static> Call<B> {
-    #[inline]
-    pub(super) fn admitted<S, R>(self, inner: &mut S, hold: Hold, shared: &Arc<Shared>) -> ResponseFuture<S, B>
-    where
-        S: Service<Request<Guarded<B>>, Response = Response<R>>,
-    {
-        let Self { parts, body, .. } = self;
-        let remembered = shared.answers.remember(&parts, self.length_is_known);
-        let (body_hold, response_hold) = hold.split();
-        let version = parts.version;
-        let body = if self.is_exempt {
-            Guarded::passed(body)
-        } else {
-            Guarded::held(body, body_hold, &shared.lingering, is_http1(version))
-        };
-        let inner = inner.call(Request::from_parts(parts, body));
-        ResponseFuture::admitted(inner, response_hold, remembered, version, shared.clone())
-    }
+/// Hands an admitted request on.
+pub(super) fn admitted<S, B, R>(
+    request: Request<B>,
+    demand: Demand,
+    inner: &mut S,
+    hold: Hold<Answering>,
+) -> ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+{
+    let (kept, admitted) = Admitted::of(&request, demand, hold);
+    let request = request.map(|body| kept.around(body));
+    ResponseFuture::admitted(|| inner.call(request), admitted)
 }
 
 /// The answer to a request that is refused at once, and its body, which may have to be kept for a moment.
-pub(super) fn refuse<B>(shared: &Shared, refusal: Refusal, parts: Parts, body: B) -> Refused
+pub(super) fn refuse<B>(answering: &Answering, refusal: Refusal, request: Request<B>) -> Refused
 where
     B: Body + Send + Unpin + 'static,
 {
-    let (farewell, must_close) = shared.lingering.farewell(&parts, &body.size_hint());
-    let mut response = shared.answers.answer(refusal, parts);
+    let (parts, mut body) = request.into_parts();
+    let lingering = &answering.lingering;
+    let (farewell, must_close) = lingering.farewell(&parts, &body.size_hint());
+    let mut response = answering.answers.answer(refusal, parts);
     if must_close {
         insert_close(response.headers_mut());
     }
-    let kept = (farewell != Farewell::Drop).then(|| KeepOnDrop::new(shared.lingering.clone(), body, farewell));
+    let kept = match farewell {
+        Farewell::Drop => None,
+        // A small body that is here already needs nobody to wait for it.
+        Farewell::Drain if ends_at_once(&mut body) => None,
+        farewell => Some(KeepOnDrop::new(lingering.clone(), body, farewell)),
+    };
     Refused { response, kept }
 }
 
@@ -105,15 +104,11 @@ impl<S, B> Pending<S, B> {
             return Poll::Ready(None);
         };
         Poll::Ready(Some(match verdict {
-            Verdict::Admitted(hold) => Decided::Goes(call.admitted(&mut inner, hold, &self.shared)),
-            Verdict::Refused(refusal) => {
-                let Call { parts, body, .. } = call;
-                Decided::Refused(refuse(&self.shared, refusal, parts, body))
-            }
+            Verdict::Admitted(hold) => Decided::Goes(admitted(call.request, call.demand, &mut inner, hold)),
+            Verdict::Refused(refusal) => Decided::Refused(refuse(&self.shared.answering, refusal, call.request)),
             // A decision that has waited waits no more; nothing is held in report-only mode.
             Verdict::Passed | Verdict::Waits(_) => {
-                let request = Request::from_parts(call.parts, Guarded::passed(call.body));
-                Decided::Goes(ResponseFuture::passed(inner.call(request)))
+                Decided::Goes(ResponseFuture::passed(|| inner.call(call.request.map(Guarded::passed))))
             }
         }))
     }

@@ -5,7 +5,6 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,14 +17,15 @@ use tower::Service;
 use super::{
     Guarded, ResponseBody,
     call::{Decided, Pending},
-    layer::Shared,
+    layer::Answering,
     linger::{KeepOnDrop, insert_close, is_http1},
+    request_body::Held,
 };
 use crate::{
     BoxError,
-    admission::{ResponseHold, StorageFailure},
-    capacity::Refusal,
-    respond::Remembered,
+    admission::{Hold, ResponseHold, StorageFailure},
+    capacity::{Demand, Refusal},
+    respond::{HeadRef, Remembered},
 };
 
 pin_project! {
@@ -61,40 +61,31 @@ pub(super) struct Refused {
 }
 
 /// What is needed when the inner service is done.
-struct Admitted {
-    hold: ResponseHold,
+pub(super) struct Admitted {
+    hold: ResponseHold<Answering>,
     remembered: Remembered,
     version: Version,
-    shared: Arc<Shared>,
 }
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<Guarded<B>>>,
 {
-    #[inline]
-    pub(super) fn passed(inner: S::Future) -> Self {
+    #[inline(always)]
+    pub(super) fn passed(call: impl FnOnce() -> S::Future) -> Self {
         Self {
-            kind: Kind::Passed { inner },
+            kind: Kind::Passed { inner: call() },
         }
     }
 
-    #[inline]
-    pub(super) fn admitted(
-        inner: S::Future,
-        hold: ResponseHold,
-        remembered: Remembered,
-        version: Version,
-        shared: Arc<Shared>,
-    ) -> Self {
-        let admitted = Some(Admitted {
-            hold,
-            remembered,
-            version,
-            shared,
-        });
+    /// The inner service is called in here, so that its future is written where it stays.
+    #[inline(always)]
+    pub(super) fn admitted(call: impl FnOnce() -> S::Future, admitted: Admitted) -> Self {
         Self {
-            kind: Kind::Admitted { inner, admitted },
+            kind: Kind::Admitted {
+                inner: call(),
+                admitted: Some(admitted),
+            },
         }
     }
 
@@ -136,13 +127,13 @@ where
                 Projected::Admitted { inner, admitted } => {
                     let outcome = ready!(inner.poll(context));
                     let admitted = admitted.take().expect("polled after it was ready");
-                    return Poll::Ready(match admitted.refusal(&outcome) {
-                        None => {
-                            admitted.conclude(&outcome);
-                            outcome.map(|response| response.map(ResponseBody::inner))
+                    if admitted.may_be_refused(&outcome) {
+                        if let Some(refusal) = admitted.refusal(&outcome) {
+                            return Poll::Ready(Ok(admitted.replace(refusal)));
                         }
-                        Some(refusal) => Ok(admitted.replace(refusal)),
-                    });
+                    }
+                    admitted.conclude(&outcome);
+                    return Poll::Ready(outcome.map(|response| response.map(ResponseBody::inner)));
                 }
                 Projected::Refused { refused } => {
                     let Refused { response, kept } = refused.take().expect("polled after it was ready");
@@ -158,10 +149,47 @@ where
     }
 }
 
+/// What goes with an admitted request's body.
+pub(super) struct Kept {
+    /// None where nothing of the body counts; the response may tell what it freed.
+    held: Option<Held>,
+}
+
+impl Kept {
+    #[inline(always)]
+    pub(super) fn around<B>(self, body: B) -> Guarded<B> {
+        Guarded::new(body, self.held)
+    }
+}
+
 impl Admitted {
+    #[inline(always)]
+    pub(super) fn of<B>(request: &Request<B>, demand: Demand, hold: Hold<Answering>) -> (Kept, Self) {
+        let (body, hold) = hold.split();
+        let length_is_known = matches!(demand, Demand::Bytes(_) | Demand::Declared(_));
+        let remembered = hold.context().answers.remember(HeadRef::of(request), length_is_known);
+        let version = request.version();
+        let held = (demand != Demand::Exempt).then(|| Held::new(body, is_http1(version)));
+        let admitted = Self {
+            hold,
+            remembered,
+            version,
+        };
+        (Kept { held }, admitted)
+    }
+
+    /// Whether it is worth a look; a refusal is large, and the room for one is not made for every response.
+    #[inline(always)]
+    fn may_be_refused<R, E>(&self, outcome: &Result<Response<R>, E>) -> bool {
+        self.hold.is_tripped()
+            || outcome
+                .as_ref()
+                .map_or(true, |response| !response.extensions().is_empty())
+    }
+
     /// Why the client is told something else than what the inner service says, if so: its body was cut off, whatever the
     /// service made of that, or the storage itself turned out to be full.
-    #[inline]
+    #[cold]
     fn refusal<R, E: 'static>(&self, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
         if let Some(refusal) = self.hold.tripped() {
             return Some(refusal);
@@ -177,14 +205,14 @@ impl Admitted {
     #[inline]
     fn conclude<R, E>(&self, outcome: &Result<Response<R>, E>) {
         if let (true, Ok(response)) = (self.hold.charges_tenants(), outcome) {
-            let is_stored = self.shared.is_stored(response.status(), response.headers());
+            let is_stored = self.hold.context().is_stored(response.status(), response.headers());
             self.hold.conclude(is_stored, response.extensions().get().copied());
         }
     }
 
     #[cold]
     fn replace<R>(self, refusal: Refusal) -> Response<ResponseBody<R>> {
-        let mut response = self.shared.answers.answer_late(refusal, self.remembered);
+        let mut response = self.hold.context().answers.answer_late(refusal, self.remembered);
         if is_http1(self.version) {
             insert_close(response.headers_mut());
         }

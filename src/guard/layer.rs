@@ -1,13 +1,14 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, request::Parts};
+use http_body::Body;
 use tower::Layer;
 
 use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
     admission::{Admission, LiveSettings, Resource, TenantNames, Verdict},
     capacity::{BuildError, Demand, Priority, Reason},
-    respond::{Answers, Classifier, LengthHints, MissingTenant, TenantKey},
+    respond::{self, Answers, Class, Classifier, LengthHints, MissingTenant, TenantKey, class_of},
 };
 
 /// Refuses requests that cannot be stored before the inner service runs.
@@ -28,16 +29,23 @@ pub(super) type StoredIf = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 /// What all services of a layer share.
 pub(super) struct Shared {
     pub(super) enabled: bool,
-    pub(super) admission: Admission,
+    pub(super) admission: Admission<Answering>,
     /// One for each ledger of the admission.
     pub(super) tenant_keys: Vec<Box<dyn TenantKey>>,
     pub(super) missing_tenant: MissingTenant,
-    pub(super) stored_if: Option<Box<StoredIf>>,
-    pub(super) classifier: Box<dyn Classifier>,
+    /// None: [`DefaultClassifier`](crate::DefaultClassifier), which needs no more than the method.
+    pub(super) classifier: Option<Box<dyn Classifier>>,
     pub(super) essential: Option<Box<Essential>>,
     pub(super) length_hints: LengthHints,
+    pub(super) answering: Arc<Answering>,
+}
+
+/// What is needed when a request under way comes to its end. Reached by what the request holds, since a reference of its
+/// own would be counted for every request.
+pub(super) struct Answering {
     pub(super) answers: Answers,
     pub(super) lingering: Arc<Lingering>,
+    pub(super) stored_if: Option<Box<StoredIf>>,
 }
 
 impl StorageGuardLayer {
@@ -78,15 +86,53 @@ impl StorageGuardLayer {
 }
 
 impl Shared {
+    /// Whether somebody wants to see all of a request's head. It is taken apart for them only, since putting it together
+    /// again moves all of it twice.
     #[inline]
-    pub(super) fn priority(&self, parts: &Parts) -> Priority {
+    pub(super) fn shows_heads(&self) -> bool {
+        self.classifier.is_some() || self.essential.is_some() || !self.tenant_keys.is_empty()
+    }
+
+    /// Whether the method alone says that there is nothing to decide and nothing to count.
+    #[inline(always)]
+    pub(super) fn passes(&self, method: &Method) -> bool {
+        // What is safe cannot have freed anything either (RFC 9110 section 9.2.1).
+        let is_exempt = self.classifier.is_none()
+            && class_of(method) == Class::Exempt
+            && (self.tenant_keys.is_empty() || method.is_safe());
+        is_exempt || !self.enabled
+    }
+
+    /// What the request would store, where its method and its length tell.
+    #[inline(always)]
+    pub(super) fn demand<B: Body>(&self, request: &Request<B>) -> Demand {
+        let class = class_of(request.method());
+        respond::demand(class, request.headers(), request.body(), &self.length_hints)
+    }
+
+    pub(super) fn decide_by_head<B: Body>(&self, parts: &Parts, body: &B) -> (Demand, Verdict<Answering>) {
+        let class = match &self.classifier {
+            Some(classifier) => classifier.classify(parts),
+            None => class_of(&parts.method),
+        };
+        let demand = respond::demand(class, &parts.headers, body, &self.length_hints);
+        let verdict = if self.tenant_keys.is_empty() {
+            self.admission.admit(demand, self.priority(parts))
+        } else {
+            self.admit_for_tenants(demand, parts)
+        };
+        (demand, verdict)
+    }
+
+    #[inline]
+    fn priority(&self, parts: &Parts) -> Priority {
         match &self.essential {
             Some(essential) if essential(parts) => Priority::Essential,
             _ => Priority::Usual,
         }
     }
 
-    pub(super) fn admit_for_tenants(&self, demand: Demand, parts: &Parts) -> Verdict {
+    fn admit_for_tenants(&self, demand: Demand, parts: &Parts) -> Verdict<Answering> {
         // Neither does it store anything, nor can it have freed anything (RFC 9110 section 9.2.1).
         if demand == Demand::Exempt && parts.method.is_safe() {
             return Verdict::Passed;
@@ -99,14 +145,16 @@ impl Shared {
     }
 
     /// On whose accounts the request is.
-    pub(super) fn tenants<'a>(&'a self, parts: &'a Parts) -> Result<TenantNames<'a>, Reason> {
+    fn tenants<'a>(&'a self, parts: &'a Parts) -> Result<TenantNames<'a>, Reason> {
         let mut names = TenantNames::default();
         for (name, key) in names.iter_mut().zip(&self.tenant_keys) {
             *name = self.missing_tenant.resolve(key.tenant(parts))?;
         }
         Ok(names)
     }
+}
 
+impl Answering {
     /// Whether a response with this head says that what came is stored.
     pub(super) fn is_stored(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -139,5 +187,11 @@ impl fmt::Debug for Shared {
             .field("enabled", &self.enabled)
             .field("admission", &self.admission)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering").finish_non_exhaustive()
     }
 }

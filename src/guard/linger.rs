@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{
@@ -7,11 +8,15 @@ use std::{
             Ordering::{AcqRel, Relaxed},
         },
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use bytes::Buf;
 use http::{HeaderMap, HeaderValue, Version, header::CONNECTION, header::EXPECT, request::Parts};
 use http_body::{Body, SizeHint};
+
+use crate::respond::first;
 
 /// How a refused HTTP/1 connection is kept for a moment, so that the client reads the answer.
 ///
@@ -202,9 +207,29 @@ impl Drop for Place {
 }
 
 /// Keeps a body when it is dropped: the answer has been written by then.
+///
+/// A pointer, since every response body has room for one.
 pub(super) struct KeepOnDrop {
+    kept: Box<dyn Keep>,
+}
+
+trait Keep: Send + Sync {
+    fn keep(&mut self);
+}
+
+struct Kept<B> {
+    lingering: Arc<Lingering>,
     /// Never locked: only so that a response body is `Sync`, which some boxes demand.
-    keep: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    body: Mutex<Option<B>>,
+    farewell: Farewell,
+}
+
+impl<B: Body + Send + Unpin + 'static> Keep for Kept<B> {
+    fn keep(&mut self) {
+        if let Some(body) = self.body.get_mut().ok().and_then(Option::take) {
+            self.lingering.keep(body, self.farewell);
+        }
+    }
 }
 
 impl KeepOnDrop {
@@ -213,17 +238,37 @@ impl KeepOnDrop {
         B: Body + Send + Unpin + 'static,
     {
         Self {
-            keep: Mutex::new(Some(Box::new(move || lingering.keep(body, farewell)))),
+            kept: Box::new(Kept {
+                lingering,
+                body: Mutex::new(Some(body)),
+                farewell,
+            }),
         }
     }
 }
 
 impl Drop for KeepOnDrop {
     fn drop(&mut self) {
-        if let Some(keep) = self.keep.get_mut().ok().and_then(Option::take) {
-            keep();
+        self.kept.keep();
+    }
+}
+
+/// Reads what is there of a small body. Tells whether that was all.
+pub(super) fn ends_at_once<B: Body + Unpin>(body: &mut B) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut left = SMALL;
+    while left > 0 {
+        match Pin::new(&mut *body).poll_frame(&mut context) {
+            // Whoever reads on is woken by the next frame.
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(1, |data| data.remaining() as u64);
+                left = left.saturating_sub(bytes.max(1));
+            }
+            Poll::Ready(None | Some(Err(_))) => return true,
         }
     }
+    body.is_end_stream()
 }
 
 impl fmt::Debug for KeepOnDrop {
@@ -242,9 +287,7 @@ pub(super) fn insert_close(headers: &mut HeaderMap) {
 }
 
 fn expects_continue(headers: &HeaderMap) -> bool {
-    headers
-        .get(EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    first(headers, &EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 #[cfg(feature = "tokio")]

@@ -28,8 +28,9 @@ impl StorageGuardLayer {
     #[must_use]
     pub fn report(&self) -> LayerReport {
         let Shared {
-            admission, lingering, ..
+            admission, answering, ..
         } = self.shared();
+        let lingering = &answering.lingering;
         LayerReport {
             report_only: admission.limits().load().report_only,
             admitted: admission.admitted(),

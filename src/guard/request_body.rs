@@ -1,14 +1,13 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BodyError, linger::Lingering};
+use super::{BodyError, layer::Answering};
 use crate::{BoxError, admission::BodyHold, capacity::Refusal};
 
 /// The request body as the inner service sees it: counts what passes, and breaks off with a [`BodyError`] when a body of
@@ -22,10 +21,8 @@ pub struct Guarded<B> {
 }
 
 /// What a body that is counted has beside it.
-struct Held {
-    hold: BodyHold,
-    /// Keeps the connection for a moment when the body is cut off.
-    lingering: Arc<Lingering>,
+pub(super) struct Held {
+    hold: BodyHold<Answering>,
     is_http1: bool,
 }
 
@@ -39,16 +36,16 @@ impl<B> Guarded<B> {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn new(body: B, held: Option<Held>) -> Self {
+        Self { body: Some(body), held }
+    }
+}
+
+impl Held {
     #[inline]
-    pub(super) fn held(body: B, hold: BodyHold, lingering: &Arc<Lingering>, is_http1: bool) -> Self {
-        Self {
-            body: Some(body),
-            held: Some(Held {
-                hold,
-                lingering: lingering.clone(),
-                is_http1,
-            }),
-        }
+    pub(super) fn new(hold: BodyHold<Answering>, is_http1: bool) -> Self {
+        Self { hold, is_http1 }
     }
 }
 
@@ -106,8 +103,9 @@ impl<B: Body + Send + Unpin + 'static> Guarded<B> {
     #[cold]
     fn cut_off(&mut self, refusal: Refusal) -> BodyError {
         if let (Some(body), Some(held)) = (self.body.take(), &self.held) {
-            held.lingering
-                .keep(body, held.lingering.farewell_mid_stream(held.is_http1));
+            // Keeps the connection for a moment.
+            let lingering = &held.hold.context().lingering;
+            lingering.keep(body, lingering.farewell_mid_stream(held.is_http1));
         }
         BodyError::refused(refusal)
     }

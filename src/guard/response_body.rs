@@ -5,7 +5,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 use super::linger::KeepOnDrop;
@@ -24,7 +23,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        Refusal { #[pin] body: Full<Bytes>, kept: Option<KeepOnDrop> },
+        Refusal { body: Option<Bytes>, kept: Option<KeepOnDrop> },
     }
 }
 
@@ -40,7 +39,7 @@ impl<B> ResponseBody<B> {
     pub(super) fn refusal(body: Bytes, kept: Option<KeepOnDrop>) -> Self {
         Self {
             kind: Kind::Refusal {
-                body: Full::new(body),
+                body: Some(body).filter(|body| !body.is_empty()),
                 kept,
             },
         }
@@ -62,7 +61,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             Projected::Inner { body } => body.poll_frame(context),
-            Projected::Refusal { body, .. } => body.poll_frame(context).map_err(|never| match never {}),
+            Projected::Refusal { body, .. } => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
         }
     }
 
@@ -70,7 +69,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Refusal { body, .. } => body.is_end_stream(),
+            Kind::Refusal { body, .. } => body.is_none(),
         }
     }
 
@@ -78,7 +77,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Refusal { body, .. } => body.size_hint(),
+            Kind::Refusal { body, .. } => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
         }
     }
 }

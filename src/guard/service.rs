@@ -9,10 +9,14 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody, ResponseFuture,
-    call::{Call, Pending, refuse},
-    layer::Shared,
+    call::{Call, Pending, admitted, refuse},
+    future::Admitted,
+    layer::{Answering, Shared},
 };
-use crate::{admission::Verdict, capacity::Demand, respond};
+use crate::{
+    admission::Verdict,
+    capacity::{Demand, Priority},
+};
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
 #[derive(Clone, Debug)]
@@ -59,51 +63,66 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = &*self.shared;
-        let (parts, body) = request.into_parts();
-        let mut length_is_known = true;
-        let mut is_exempt = false;
-        let verdict = if shared.enabled {
-            let demand = respond::demand(&*shared.classifier, &parts, &body.size_hint(), &shared.length_hints);
-            length_is_known = matches!(demand, Demand::Bytes(_) | Demand::Declared(_));
-            is_exempt = demand == Demand::Exempt;
-            if shared.tenant_keys.is_empty() {
-                shared.admission.admit(demand, shared.priority(&parts))
-            } else {
-                shared.admit_for_tenants(demand, &parts)
-            }
-        } else {
-            Verdict::Passed
-        };
-        match verdict {
+        if shared.passes(request.method()) {
+            let request = request.map(Guarded::passed);
+            return ResponseFuture::passed(|| self.inner.call(request));
+        }
+        if shared.shows_heads() {
+            return self.call_by_head(request);
+        }
+        let demand = shared.demand(&request);
+        match shared.admission.admit(demand, Priority::Usual) {
             Verdict::Admitted(hold) => {
-                let call = Call {
-                    parts,
-                    body,
-                    length_is_known,
-                    is_exempt,
-                };
-                call.admitted(&mut self.inner, hold, &self.shared)
+                let (kept, admitted) = Admitted::of(&request, demand, hold);
+                let request = request.map(|body| kept.around(body));
+                ResponseFuture::admitted(|| self.inner.call(request), admitted)
             }
+            verdict => self.otherwise(request, demand, verdict),
+        }
+    }
+}
+
+impl<S> StorageGuard<S> {
+    /// Where somebody wants to see all of a request's head: it is taken apart for that and put together again.
+    fn call_by_head<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
+        B: Body + Send + Unpin + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let (demand, verdict) = self.shared.decide_by_head(&parts, &body);
+        self.otherwise(Request::from_parts(parts, body), demand, verdict)
+    }
+
+    fn otherwise<B, R>(
+        &mut self,
+        request: Request<B>,
+        demand: Demand,
+        verdict: Verdict<Answering>,
+    ) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
+        B: Body + Send + Unpin + 'static,
+    {
+        match verdict {
+            Verdict::Admitted(hold) => admitted(request, demand, &mut self.inner, hold),
+            Verdict::Passed => ResponseFuture::passed(|| self.inner.call(request.map(Guarded::passed))),
+            // The inner service stays as ready as it was; a permit that it took goes with it.
+            Verdict::Refused(refusal) => ResponseFuture::refused(refuse(&self.shared.answering, refusal, request)),
             Verdict::Waits(waits) => {
                 // The one that was polled ready; a clone may not be.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                let call = Call {
-                    parts,
-                    body,
-                    length_is_known,
-                    is_exempt,
-                };
-                ResponseFuture::waiting(Pending::new(ready, call, waits, self.shared.clone()))
+                ResponseFuture::waiting(Pending::new(
+                    ready,
+                    Call { request, demand },
+                    waits,
+                    self.shared.clone(),
+                ))
             }
-            Verdict::Passed => {
-                let request = Request::from_parts(parts, Guarded::passed(body));
-                ResponseFuture::passed(self.inner.call(request))
-            }
-            // The inner service stays as ready as it was; a permit that it took goes with it.
-            Verdict::Refused(refusal) => ResponseFuture::refused(refuse(shared, refusal, parts, body)),
         }
     }
 }

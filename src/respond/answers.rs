@@ -7,7 +7,12 @@ use http::{
     request::Parts,
 };
 
-use super::{Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus, protocol::Wording, render::Head};
+use super::{
+    Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
+    decimal::decimal,
+    protocol::{Wording, problem},
+    render::{Head, HeadRef},
+};
 use crate::{admission::LiveLimits, capacity::Refusal};
 
 /// How one layer answers.
@@ -34,17 +39,17 @@ impl Answers {
     /// Whether a protocol of its own is spoken is looked for only where the length is unknown: a handful of headers cost
     /// as much as the rest of the decision, and a request of known length is rarely refused late.
     #[inline]
-    pub(crate) fn remember(&self, parts: &Parts, length_is_known: bool) -> Remembered {
+    pub(crate) fn remember(&self, request: HeadRef<'_>, length_is_known: bool) -> Remembered {
         if let Some(renderer) = &self.renderer {
             return Remembered {
                 wording: Wording::default(),
-                head: renderer.keeps_head().then(|| Box::new(Head::of(parts))),
+                head: renderer.keeps_head().then(|| Box::new(request.to_head())),
             };
         }
         let wording = match self.protocol {
-            Some(protocol) => Wording::of(protocol, &parts.headers),
-            None if length_is_known => Wording::preferred(&parts.headers),
-            None => Wording::detect(parts),
+            Some(protocol) => Wording::of(protocol, request.headers),
+            None if length_is_known => Wording::preferred(request.headers),
+            None => Wording::detect(request),
         };
         Remembered { wording, head: None }
     }
@@ -53,9 +58,29 @@ impl Answers {
     pub(crate) fn answer(&self, refusal: Refusal, parts: Parts) -> Response<Bytes> {
         let wording = match self.protocol {
             Some(protocol) => Wording::of(protocol, &parts.headers),
-            None => Wording::detect(&parts),
+            None => Wording::detect(HeadRef::from(&parts)),
         };
+        if wording == Wording::Problem && self.renderer.is_none() {
+            return self.write_problem(refusal, parts);
+        }
         self.write(refusal, wording, &Head::from(parts))
+    }
+
+    /// What most clients get. The maps of the request's head become those of the answer: they are larger, and to allocate
+    /// others takes as long as to decide.
+    fn write_problem(&self, refusal: Refusal, parts: Parts) -> Response<Bytes> {
+        let Parts {
+            headers,
+            mut extensions,
+            ..
+        } = parts;
+        let retry_after = self.retry_after.pick(&refusal);
+        let mut response = problem::write(&refusal, refusal.status_with(self.temporary_status), headers);
+        complete(&mut response, retry_after);
+        extensions.clear();
+        extensions.insert(refusal);
+        *response.extensions_mut() = extensions;
+        response
     }
 
     /// The answer to a request that was admitted at first.
@@ -81,18 +106,20 @@ impl Answers {
 }
 
 fn complete(response: &mut Response<Bytes>, retry_after: Option<u32>) {
+    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     let length = response.body().len();
     // gRPC and its like answer with 200 and say the rest in their own words.
     let is_plain_refusal = !response.status().is_success();
     let headers = response.headers_mut();
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
     if !is_plain_refusal {
         return;
     }
-    headers.insert(CONTENT_LENGTH, length.into());
+    headers.insert(
+        CONTENT_LENGTH,
+        u32::try_from(length).map_or_else(|_| length.into(), decimal),
+    );
     if let Some(seconds) = retry_after {
-        headers.entry(RETRY_AFTER).or_insert(seconds.into());
+        headers.entry(RETRY_AFTER).or_insert_with(|| decimal(seconds));
     }
 }

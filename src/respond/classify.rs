@@ -51,13 +51,19 @@ pub struct DefaultClassifier;
 impl Classifier for DefaultClassifier {
     #[inline]
     fn classify(&self, parts: &Parts) -> Class {
-        match parts.method {
-            Method::PUT | Method::POST | Method::PATCH => Class::Stores,
-            Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE | Method::TRACE | Method::CONNECT => {
-                Class::Exempt
-            }
-            _ => by_name(parts.method.as_str()),
+        class_of(&parts.method)
+    }
+}
+
+/// What the default goes by.
+#[inline]
+pub(crate) fn class_of(method: &Method) -> Class {
+    match *method {
+        Method::PUT | Method::POST | Method::PATCH => Class::Stores,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE | Method::TRACE | Method::CONNECT => {
+            Class::Exempt
         }
+        _ => by_name(method.as_str()),
     }
 }
 

@@ -1,4 +1,4 @@
-use http::{HeaderMap, header::ACCEPT};
+use http::{HeaderMap, HeaderName, HeaderValue, header::ACCEPT};
 
 /// The kind of document a client prefers, of those we have. Small and `Copy`, so that it can be kept for an answer that
 /// comes late, when the request's head is long gone.
@@ -18,12 +18,20 @@ impl Format {
     /// ours is acceptable: an answer in a wrong format is better than none.
     #[inline]
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
-        match headers.get(ACCEPT) {
+        match first(headers, &ACCEPT) {
             None => Self::Problem,
-            // What curl, Go and Python clients send.
-            Some(value) if value.as_bytes() == b"*/*" => Self::Problem,
-            Some(_) => Self::negotiate(headers),
+            Some(accept) => Self::preferred_by(accept, headers),
         }
+    }
+
+    /// The same where the first `Accept` was found already.
+    #[inline]
+    pub(super) fn preferred_by(accept: &HeaderValue, headers: &HeaderMap) -> Self {
+        // What curl, Go and Python clients send.
+        if accept.as_bytes() == b"*/*" {
+            return Self::Problem;
+        }
+        Self::negotiate(headers)
     }
 
     #[cold]
@@ -66,6 +74,16 @@ impl Format {
         }
         best.1
     }
+}
+
+/// The first header of that name. Of a few headers each is looked at in less time than one is looked up.
+#[inline]
+pub(crate) fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    const FEW: usize = 10;
+    if headers.len() > FEW {
+        return headers.get(name);
+    }
+    headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
 }
 
 /// The quality that the most specific matching range gives.

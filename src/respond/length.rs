@@ -1,31 +1,38 @@
 use http::{
     HeaderMap, HeaderName,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
-    request::Parts,
 };
-use http_body::SizeHint;
+use http_body::{Body, SizeHint};
 
-use super::{Class, Classifier};
+use super::Class;
 use crate::capacity::Demand;
 
 /// What the request would store, from its kind, its body's size hint and its headers.
 ///
 /// The size hint comes first: the server that made the body has validated the length (RFC 9112 section 6.3).
 #[inline]
-pub(crate) fn demand(classifier: &dyn Classifier, parts: &Parts, body: &SizeHint, hints: &LengthHints) -> Demand {
-    let class = classifier.classify(parts);
+pub(crate) fn demand(class: Class, headers: &HeaderMap, body: &impl Body, hints: &LengthHints) -> Demand {
     if class == Class::Exempt {
         return Demand::Exempt;
     }
+    let body = body.size_hint();
+    // The usual case by itself, so that it is a few instructions among others.
+    match (class, body.exact()) {
+        (Class::Stores, Some(bytes @ 1..)) if !hints.always => Demand::Bytes(bytes),
+        _ => other_demand(class, headers, &body, hints),
+    }
+}
+
+fn other_demand(class: Class, headers: &HeaderMap, body: &SizeHint, hints: &LengthHints) -> Demand {
+    let told = Told::by(headers, hints);
     let length = match body.exact() {
         Some(exact) => Some(exact),
-        None => declared_length(&parts.headers).map(|declared| declared.max(body.lower())),
+        None => told.declared().map(|declared| declared.max(body.lower())),
     };
-    // A known length above zero needs no second opinion, unless one is asked for: looking up a header costs a third of
-    // the whole decision.
+    // A known length above zero needs no second opinion, unless one is asked for.
     let hinted = match length {
         Some(1..) if !hints.always => None,
-        _ => hints.largest(&parts.headers),
+        _ => told.hinted,
     };
     let length = length.max(hinted);
     match (class, length) {
@@ -37,13 +44,35 @@ pub(crate) fn demand(classifier: &dyn Classifier, parts: &Parts, body: &SizeHint
     }
 }
 
-/// `Content-Length`, where it counts: `Transfer-Encoding` overrides it (RFC 9112 section 6.3). Of several the largest;
-/// digits only, as RFC 9110 section 8.6 has it; more than fits a `u64` is as large as can be.
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return None;
+/// What the headers say of a length, found in one pass: to look up each of a handful costs three times as much.
+#[derive(Default)]
+struct Told {
+    length: Option<u64>,
+    is_encoded: bool,
+    hinted: Option<u64>,
+}
+
+impl Told {
+    fn by(headers: &HeaderMap, hints: &LengthHints) -> Self {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            if *name == CONTENT_LENGTH {
+                told.length = told.length.max(digits(value.as_bytes()));
+            } else if *name == TRANSFER_ENCODING {
+                told.is_encoded = true;
+            }
+            if hints.names.contains(name) {
+                told.hinted = told.hinted.max(digits(value.as_bytes()));
+            }
+        }
+        told
     }
-    largest(headers, &CONTENT_LENGTH)
+
+    /// `Content-Length`, where it counts: `Transfer-Encoding` overrides it (RFC 9112 section 6.3). Of several the
+    /// largest; digits only, as RFC 9110 section 8.6 has it; more than fits a `u64` is as large as can be.
+    fn declared(&self) -> Option<u64> {
+        self.length.filter(|_| !self.is_encoded)
+    }
 }
 
 /// Headers that tell how much will be stored in the end. They can only raise the estimate: a published bypass of a quota
@@ -61,10 +90,6 @@ impl LengthHints {
             names: names.into(),
             always: true,
         }
-    }
-
-    fn largest(&self, headers: &HeaderMap) -> Option<u64> {
-        self.names.iter().filter_map(|name| largest(headers, name)).max()
     }
 }
 
@@ -84,14 +109,6 @@ impl Default for LengthHints {
     }
 }
 
-fn largest(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| digits(value.as_bytes()))
-        .max()
-}
-
 fn digits(bytes: &[u8]) -> Option<u64> {
     let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
     is_number.then(|| {
@@ -103,11 +120,39 @@ fn digits(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use bytes::Bytes;
+    use http::{Request, request::Parts};
+    use http_body::Frame;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::DefaultClassifier;
+    use crate::respond::class_of;
+
+    /// A body of which only the hint matters.
+    struct Hinted(SizeHint);
+
+    impl Body for Hinted {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(None)
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.0.clone()
+        }
+    }
+
+    fn demand_of(class: Class, parts: &Parts, hint: SizeHint, hints: &LengthHints) -> Demand {
+        demand(class, &parts.headers, &Hinted(hint), hints)
+    }
 
     fn demanded(method: &str, hint: SizeHint, headers: &[(&str, &str)]) -> Demand {
         let mut request = Request::builder().method(method);
@@ -115,7 +160,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let parts = request.body(()).expect("a request").into_parts().0;
-        demand(&DefaultClassifier, &parts, &hint, &LengthHints::default())
+        demand_of(class_of(&parts.method), &parts, hint, &LengthHints::default())
     }
 
     fn unknown() -> SizeHint {
@@ -191,7 +236,7 @@ mod tests {
             .expect("a request")
             .into_parts()
             .0;
-        let demanded = |bytes| demand(&DefaultClassifier, &parts, &SizeHint::with_exact(bytes), &always);
+        let demanded = |bytes| demand_of(Class::Stores, &parts, SizeHint::with_exact(bytes), &always);
         assert_eq!(demanded(8), Demand::Bytes(50));
         assert_eq!(demanded(80), Demand::Bytes(80));
     }
@@ -214,8 +259,7 @@ mod tests {
     #[test]
     fn a_classifier_that_knows_better_sets_the_least() {
         let parts = Request::put("/").body(()).expect("a request").into_parts().0;
-        let classifier = |_: &Parts| Class::StoresBytes(100);
-        let demanded = |hint| demand(&classifier, &parts, &hint, &LengthHints::default());
+        let demanded = |hint| demand_of(Class::StoresBytes(100), &parts, hint, &LengthHints::default());
         assert_eq!(demanded(SizeHint::with_exact(5)), Demand::Declared(100));
         assert_eq!(demanded(SizeHint::with_exact(500)), Demand::Declared(500));
         assert_eq!(demanded(SizeHint::default()), Demand::Declared(100));

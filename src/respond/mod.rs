@@ -2,6 +2,7 @@
 
 mod answers;
 mod classify;
+mod decimal;
 mod format;
 mod length;
 mod protocol;
@@ -11,13 +12,16 @@ mod status;
 mod tenant_key;
 
 pub(crate) use answers::{Answers, Remembered};
+pub(crate) use classify::class_of;
 pub use classify::{Class, Classifier, DefaultClassifier};
 #[cfg(feature = "status")]
 pub(crate) use format::Format;
+pub(crate) use format::first;
 pub(crate) use length::{LengthHints, demand};
 #[cfg(feature = "grpc-details")]
 pub use protocol::GrpcWithDetails;
 pub use protocol::Protocol;
+pub(crate) use render::HeadRef;
 pub use render::{RenderContext, Renderer};
 pub use retry_after::RetryAfter;
 pub use status::TemporaryStatus;

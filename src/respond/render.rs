@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri, Version, request::Parts};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request::Parts};
 
 use crate::capacity::Refusal;
 
@@ -104,13 +104,43 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
 }
 
-impl Head {
-    pub(super) fn of(parts: &Parts) -> Self {
+/// The same of a request that is still whole.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadRef<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) version: Version,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl<'a> HeadRef<'a> {
+    #[inline]
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
         Self {
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+        }
+    }
+
+    pub(super) fn to_head(self) -> Head {
+        Head {
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            version: self.version,
+            headers: self.headers.clone(),
+        }
+    }
+}
+
+impl<'a> From<&'a Parts> for HeadRef<'a> {
+    fn from(parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
             version: parts.version,
-            headers: parts.headers.clone(),
+            headers: &parts.headers,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Half, MAX_SCOPES, POLLED, Wish, trip_code};
+use super::{BODY, Half, MAX_SCOPES, POLLED, Wish, trip_code};
 use crate::{
     admission::MAX_TENANTS,
     capacity::{Priority, Progress, Reason, Refusal},
@@ -15,8 +15,8 @@ use crate::{
 
 /// The request body's half of a hold: counts what passes, closes what is written, and takes more when more comes.
 #[derive(Debug)]
-pub(crate) struct BodyHold {
-    pub(super) half: Half,
+pub(crate) struct BodyHold<C> {
+    pub(super) half: Half<C>,
     progress: Progress,
     /// The bytes that are paid for.
     reserved: u64,
@@ -50,9 +50,9 @@ enum Short {
 /// A growing hold is taken ahead by as much as it has, up to this, so that not every frame costs a reservation.
 const AHEAD: u64 = 1 << 20;
 
-impl BodyHold {
+impl<C> BodyHold<C> {
     #[inline]
-    pub(super) fn new(half: Half, wish: &Wish) -> Self {
+    pub(super) fn new(half: Half<C>, wish: &Wish) -> Self {
         Self {
             reserved: wish.bytes,
             progress: Progress::new(wish.write_buffer),
@@ -63,6 +63,11 @@ impl BodyHold {
             ahead: None,
             half,
         }
+    }
+
+    /// What the layer needs for requests under way.
+    pub(crate) fn context(&self) -> &C {
+        &self.half.pool.context
     }
 
     /// Reserves no more; what comes is counted all the same.
@@ -88,6 +93,7 @@ impl BodyHold {
         self.poll_ahead(context)
     }
 
+    #[inline(never)]
     fn poll_ahead(&mut self, context: &Context<'_>) -> Poll<()> {
         loop {
             let Some(ahead) = &mut self.ahead else {
@@ -160,6 +166,7 @@ impl BodyHold {
         self.grow()
     }
 
+    #[inline(never)]
     fn grow(&mut self) -> Result<(), Refusal> {
         if self.unbound {
             return Ok(());
@@ -329,7 +336,7 @@ impl Ahead {
     }
 }
 
-impl Drop for BodyHold {
+impl<C> Drop for BodyHold<C> {
     #[inline]
     fn drop(&mut self) {
         if let Some((at, waiter)) = self.ahead.as_mut().and_then(|ahead| ahead.waiter.take()) {
@@ -344,6 +351,6 @@ impl Drop for BodyHold {
         if !self.half.pool.rules.tenants.is_empty() {
             slot.relayed.store(self.progress.relayed(), Relaxed);
         }
-        self.half.leave(if self.polled { POLLED } else { 0 });
+        self.half.leave(BODY, if self.polled { POLLED } else { 0 });
     }
 }

@@ -1,10 +1,7 @@
 //! Git LFS (docs/api/batch.md, "Response Errors"), which knows 413 and 507.
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Response,
-    header::{ACCEPT, CONTENT_TYPE},
-};
+use http::{HeaderValue, Response};
 
 use super::document;
 use crate::{
@@ -22,9 +19,7 @@ impl Renderer for GitLfs {
     }
 }
 
-pub(super) fn is_spoken(headers: &HeaderMap) -> bool {
-    [ACCEPT, CONTENT_TYPE]
-        .iter()
-        .filter_map(|name| headers.get(name))
-        .any(|value| value.as_bytes().starts_with(MEDIA_TYPE.as_bytes()))
+/// Of what is sent, or of what is accepted.
+pub(super) fn is_type(value: &HeaderValue) -> bool {
+    value.as_bytes().starts_with(MEDIA_TYPE.as_bytes())
 }

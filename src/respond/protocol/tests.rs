@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, request::Parts};
 
 use super::*;
 use crate::{
@@ -164,7 +164,7 @@ fn requests_show_what_they_speak() {
         ("COPY", "/folder", &[], Wording::WebDav),
     ] {
         assert_eq!(
-            Wording::detect(&parts(method, path, headers)),
+            Wording::detect((&parts(method, path, headers)).into()),
             expected,
             "{method} {path} {headers:?}"
         );
@@ -358,7 +358,7 @@ fn a_renderer_can_build_on_a_protocol() {
         ..Answers::default()
     };
     let parts = || parts("PUT", "/there", &[("accept", "text/html")]);
-    let remembered = answers.remember(&parts(), true);
+    let remembered = answers.remember((&parts()).into(), true);
     for response in [
         answer_to(&answers, Reason::Space, parts()),
         answers.answer_late(Refusal::new(Reason::Space), remembered),
@@ -372,10 +372,13 @@ fn a_renderer_can_build_on_a_protocol() {
 #[test]
 fn late_answers_remember_the_protocol() {
     let answers = Answers::default();
-    let remembered = answers.remember(&parts("POST", "/p.S/M", &[("content-type", "application/grpc")]), false);
+    let remembered = answers.remember(
+        (&parts("POST", "/p.S/M", &[("content-type", "application/grpc")])).into(),
+        false,
+    );
     let response = answers.answer_late(Refusal::new(Reason::Space), remembered);
     assert_eq!(response.headers()["grpc-status"], "8");
-    let known = answers.remember(&parts("PUT", "/", &[("accept", "text/plain")]), true);
+    let known = answers.remember((&parts("PUT", "/", &[("accept", "text/plain")])).into(), true);
     let response = answers.answer_late(Refusal::new(Reason::Space), known);
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
 }
