@@ -16,6 +16,8 @@ pub(super) enum Body {
     Chunked,
     /// The client goes away after so many bytes.
     Aborted(usize),
+    /// The client goes away when it has sent everything, and may or may not have stored it.
+    Unread,
 }
 
 pub(super) struct Answer {
@@ -35,6 +37,10 @@ pub(super) fn put(to: SocketAddr, name: &str, content: &[u8], body: Body) -> io:
         Body::Known => send(&mut stream, content),
         Body::Aborted(after) => {
             send(&mut stream, &content[..after])?;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Body::Unread => {
+            send(&mut stream, content)?;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Body::Chunked => send_chunks(&mut stream, content),

@@ -116,6 +116,9 @@ fn a_restart_of_one_server_leaves_the_others_figures_alone() {
     let file = one.file("file", MIB);
     assert_eq!(As(&one.server, "ann").put("a", &file).status, 201);
     assert_eq!(As(&two.server, "ann").put("a", &file).status, 201);
+    eventually("one has heard of the other", || {
+        As(&one.server, "ann").used() == 2 * MIB as u64
+    });
     let Site { server, dir, .. } = one;
     drop(server);
     let server = Server::start(&dir, &options(&url));
