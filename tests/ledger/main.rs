@@ -7,6 +7,7 @@ mod ledger_contract;
 
 mod contract;
 mod leases;
+mod losses;
 mod memory;
 mod names;
 mod policies;
