@@ -46,10 +46,10 @@ pub(super) fn refuse<B>(answering: &Answering, refusal: Refusal, request: Reques
 where
     B: Body + Send + Unpin + 'static,
 {
-    let (parts, mut body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let lingering = &answering.lingering;
     let (farewell, must_close) = lingering.farewell(&parts, &body.size_hint());
-    let mut response = answering.answers.answer(refusal, parts);
+    let mut response = answering.answers.answer(refusal, &mut parts);
     if must_close {
         insert_close(response.headers_mut());
     }

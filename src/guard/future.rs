@@ -125,7 +125,8 @@ where
                     return inner.poll(context).map_ok(|response| response.map(ResponseBody::inner));
                 }
                 Projected::Admitted { inner, admitted } => {
-                    let outcome = ready!(inner.poll(context));
+                    // At once as what is returned: a response is large, and moved as seldom as can be.
+                    let outcome = ready!(inner.poll(context)).map(|response| response.map(ResponseBody::inner));
                     let admitted = admitted.take().expect("polled after it was ready");
                     if admitted.may_be_refused(&outcome) {
                         if let Some(refusal) = admitted.refusal(&outcome) {
@@ -133,7 +134,7 @@ where
                         }
                     }
                     admitted.conclude(&outcome);
-                    return Poll::Ready(outcome.map(|response| response.map(ResponseBody::inner)));
+                    return Poll::Ready(outcome);
                 }
                 Projected::Refused { refused } => {
                     let Refused { response, kept } = refused.take().expect("polled after it was ready");

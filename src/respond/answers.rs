@@ -55,25 +55,22 @@ impl Answers {
     }
 
     /// The answer to a request that is refused at once.
-    pub(crate) fn answer(&self, refusal: Refusal, parts: Parts) -> Response<Bytes> {
+    pub(crate) fn answer(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
         let wording = match self.protocol {
             Some(protocol) => Wording::of(protocol, &parts.headers),
-            None => Wording::detect(HeadRef::from(&parts)),
+            None => Wording::detect(HeadRef::from(&*parts)),
         };
         if wording == Wording::Problem && self.renderer.is_none() {
             return self.write_problem(refusal, parts);
         }
-        self.write(refusal, wording, &Head::from(parts))
+        self.write(refusal, wording, &Head::taken_from(parts))
     }
 
     /// What most clients get. The maps of the request's head become those of the answer: they are larger, and to allocate
     /// others takes as long as to decide.
-    fn write_problem(&self, refusal: Refusal, parts: Parts) -> Response<Bytes> {
-        let Parts {
-            headers,
-            mut extensions,
-            ..
-        } = parts;
+    fn write_problem(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
+        let headers = std::mem::take(&mut parts.headers);
+        let mut extensions = std::mem::take(&mut parts.extensions);
         let retry_after = self.retry_after.pick(&refusal);
         let mut response = problem::write(&refusal, refusal.status_with(self.temporary_status), headers);
         complete(&mut response, retry_after);

@@ -145,13 +145,14 @@ impl<'a> From<&'a Parts> for HeadRef<'a> {
     }
 }
 
-impl From<Parts> for Head {
-    fn from(parts: Parts) -> Self {
+impl Head {
+    /// Of a request that nobody else will see.
+    pub(super) fn taken_from(parts: &mut Parts) -> Self {
         Self {
-            method: parts.method,
-            uri: parts.uri,
+            method: std::mem::take(&mut parts.method),
+            uri: std::mem::take(&mut parts.uri),
             version: parts.version,
-            headers: parts.headers,
+            headers: std::mem::take(&mut parts.headers),
         }
     }
 }

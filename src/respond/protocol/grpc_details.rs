@@ -91,7 +91,7 @@ mod tests {
             ..Answers::default()
         };
         let request = Request::post("/p.S/M").header("content-type", content_type).body(());
-        answers.answer(Refusal::new(reason), request.expect("a request").into_parts().0)
+        answers.answer(Refusal::new(reason), &mut request.expect("a request").into_parts().0)
     }
 
     fn status(response: &Response<Bytes>) -> Status {
@@ -142,8 +142,8 @@ mod tests {
                 let mut detailed = answer(reason, content_type);
                 detailed.headers_mut().remove(DETAILS).expect("details");
                 let request = Request::post("/p.S/M").header("content-type", content_type).body(());
-                let parts = request.expect("a request").into_parts().0;
-                let plain = Answers::default().answer(Refusal::new(reason), parts);
+                let mut parts = request.expect("a request").into_parts().0;
+                let plain = Answers::default().answer(Refusal::new(reason), &mut parts);
                 assert_eq!(detailed.headers()["content-type"], expected);
                 for name in ["content-type", "cache-control", "grpc-status", "grpc-message"] {
                     assert_eq!(detailed.headers().get(name), plain.headers().get(name), "{name}");

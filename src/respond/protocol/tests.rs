@@ -17,8 +17,8 @@ fn parts(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).expect("a request").into_parts().0
 }
 
-fn answer_to(answers: &Answers, reason: Reason, parts: Parts) -> Response<Bytes> {
-    answers.answer(Refusal::new(reason), parts)
+fn answer_to(answers: &Answers, reason: Reason, mut parts: Parts) -> Response<Bytes> {
+    answers.answer(Refusal::new(reason), &mut parts)
 }
 
 fn answer(reason: Reason, protocol: Protocol) -> Response<Bytes> {
