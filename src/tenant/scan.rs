@@ -74,7 +74,8 @@ fn begin(
 /// What a tenant was taken to have stored when somebody began to measure it.
 ///
 /// Measuring takes a while, and uploads go on meanwhile. So what was measured does not replace the number on record; the
-/// difference to what was on record when the scan began is added.
+/// difference to what was on record when the scan began is added. What is stored or deleted after that and shows in what
+/// was measured would count twice: measure a snapshot, or let such changes wait.
 #[must_use = "nothing is set right without `reconcile`"]
 pub struct Scan {
     ledger: Ledger,

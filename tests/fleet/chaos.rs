@@ -107,8 +107,8 @@ fn run(memory: Memory) {
             })
             .collect();
         let all = CLIENTS * NODES * steps;
-        kill_redis(&mut redis, &tally, all / 4, memory, &has_lost);
-        reach(&tally, all / 2);
+        kill_redis(&mut redis, &tally, all, memory, &has_lost);
+        reach(&tally, all * 3 / 4);
         hosts[1].kill_and_restart();
         for (place, client) in clients {
             expected.push((place, client.join().expect("a client was content")));
@@ -154,13 +154,13 @@ fn reach(tally: &Tally, steps: u64) {
     eventually("the clients get on", || tally.steps.load(Relaxed) >= steps);
 }
 
-/// For so long that clients notice.
-fn kill_redis(redis: &mut RedisServer, tally: &Tally, after: u64, memory: Memory, has_lost: &AtomicBool) {
-    reach(tally, after);
+/// When the limit is used up, and for so long that clients notice.
+fn kill_redis(redis: &mut RedisServer, tally: &Tally, all: u64, memory: Memory, has_lost: &AtomicBool) {
+    reach(tally, all / 2);
     let older = tempfile::TempDir::new().expect("a directory");
     if memory == Memory::Older {
         copy(redis.path(), older.path()).expect("copied");
-        reach(tally, after + CLIENTS);
+        reach(tally, all / 2 + CLIENTS);
     }
     has_lost.store(true, Relaxed);
     redis.kill();
@@ -169,8 +169,8 @@ fn kill_redis(redis: &mut RedisServer, tally: &Tally, after: u64, memory: Memory
         assert!(then < now, "something is lost: {then} of {now} bytes");
         copy(older.path(), redis.path()).expect("copied back");
     }
-    let (unknown, steps) = (tally.unknown.load(Relaxed), tally.steps.load(Relaxed));
-    while tally.unknown.load(Relaxed) < unknown + NODES * CLIENTS && tally.steps.load(Relaxed) < steps + after {
+    let unknown = tally.unknown.load(Relaxed);
+    while tally.unknown.load(Relaxed) < unknown + NODES * CLIENTS && tally.steps.load(Relaxed) < all * 2 / 3 {
         pause();
     }
     redis.restart();

@@ -32,7 +32,12 @@ pub(super) fn put(to: SocketAddr, name: &str, content: &[u8], body: Body) -> io:
         Body::Chunked => "Transfer-Encoding: chunked".to_owned(),
         _ => format!("Content-Length: {}", content.len()),
     };
-    write!(stream, "PUT /files/{name} HTTP/1.1\r\n{length}\r\n{}", rest())?;
+    // A server that means to close the connection does not look whether the client does.
+    let rest = match body {
+        Body::Unread => rest().replace("Connection: close\r\n", ""),
+        _ => rest(),
+    };
+    write!(stream, "PUT /files/{name} HTTP/1.1\r\n{length}\r\n{rest}")?;
     let sent = match body {
         Body::Known => send(&mut stream, content),
         Body::Aborted(after) => {

@@ -179,6 +179,10 @@ fn a_person_who_enters_a_name_has_files_and_a_quota() {
     browser.eval("document.querySelector('#uploads .refused button').click()");
     browser.eventually("document.querySelectorAll('#uploads .stored').length === 1");
     assert_eq!(names(&site.dir), ["tenant-%4a%c3%bcrgen"]);
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#uploads button').length"),
+        json!(0)
+    );
     browser.eventually("document.getElementById('quota').textContent === '2.0 MiB of 3.0 MiB stored, 1.0 MiB left'");
     let second = site.file("second", 2 * MIB);
     browser.pick("#pick", &[&second]);

@@ -84,7 +84,7 @@ function take(files) {
 
 function enqueue(file, item) {
   item.className = "";
-  item.querySelectorAll(":scope > :not(.row)").forEach((old) => old.remove());
+  item.querySelectorAll(":scope > :not(:first-child)").forEach((old) => old.remove());
   const bar = make("progress");
   bar.max = 1;
   bar.value = 0;
