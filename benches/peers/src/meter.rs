@@ -46,10 +46,12 @@ fn counted_by_callgrind(work: &mut dyn FnMut()) {
     black_box(());
 }
 
+type Run = dyn FnMut(&mut dyn Meter, usize);
+
 /// Work that can be done over and over, `n` times in one piece.
 pub struct Bench {
     pub subject: &'static str,
-    run: Box<dyn FnMut(&mut dyn Meter, usize)>,
+    run: Box<Run>,
 }
 
 impl Bench {

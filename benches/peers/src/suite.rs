@@ -105,7 +105,7 @@ fn known() -> Vec<Bench> {
         serving(BARE, inner(), 200, post),
         serving(GUARD, guard(on_disk(), inner()), 200, post),
         serving(TWO, guard(on_disk_and_memory(), inner()), 200, post),
-        serving(THREE, guard(with_tenant(), inner()), 200, move || one_tenant.next()),
+        serving(THREE, guard(with_tenant(), inner()), 200, move || one_tenant.make()),
         serving(LIMIT, limit(LARGEST, inner()), 200, post),
         serving(SHED, shed(1 << 16, inner()), 200, post),
         serving(BULKHEAD, bulkhead().layer(inner()), 200, post),
@@ -272,8 +272,8 @@ fn with_tenants(tenants: usize) -> Vec<Bench> {
     let charging = on_disk_and_memory().tenant(tenants::ledger(tenants), tenants::key());
     vec![
         serving(TWO, Looks(guard(on_disk_and_memory(), inner())), 200, move || {
-            without.next()
+            without.make()
         }),
-        serving(THREE, guard(charging, inner()), 200, move || with.next()),
+        serving(THREE, guard(charging, inner()), 200, move || with.make()),
     ]
 }

@@ -44,7 +44,7 @@ impl Requests {
         }
     }
 
-    pub fn next(&mut self) -> Request<Full<Bytes>> {
+    pub fn make(&mut self) -> Request<Full<Bytes>> {
         let rank = match &self.crowd {
             Crowd::OneHot => 0,
             Crowd::Zipf(sums) => {

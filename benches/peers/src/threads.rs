@@ -22,7 +22,7 @@ pub fn measure(figures: &mut Figures) {
     for (subject, run) in [
         (
             BARE,
-            &(|threads| spent(threads, || Reader::<Reply>::default())) as &dyn Fn(usize) -> f64,
+            &(|threads| spent(threads, Reader::<Reply>::default)) as &dyn Fn(usize) -> f64,
         ),
         (GUARD, &|threads| spent(threads, || layer.clone())),
         (crate::subjects::SHED, &|threads| spent(threads, || shedding.clone())),
