@@ -16,8 +16,6 @@ use bytes::Buf;
 use http::{HeaderMap, HeaderValue, Version, header::CONNECTION, header::EXPECT, request::Parts};
 use http_body::{Body, SizeHint};
 
-use crate::respond::first;
-
 /// How a refused HTTP/1 connection is kept for a moment, so that the client reads the answer.
 ///
 /// A client that is still sending when the server closes gets a reset, and with most of them the answer is lost with it:
@@ -287,7 +285,9 @@ pub(super) fn insert_close(headers: &mut HeaderMap) {
 }
 
 fn expects_continue(headers: &HeaderMap) -> bool {
-    first(headers, &EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    headers
+        .get(&EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 #[cfg(feature = "tokio")]

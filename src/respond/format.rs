@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderName, HeaderValue, header::ACCEPT};
+use http::{HeaderMap, HeaderValue, header::ACCEPT};
 
 /// The kind of document a client prefers, of those we have. Small and `Copy`, so that it can be kept for an answer that
 /// comes late, when the request's head is long gone.
@@ -18,7 +18,7 @@ impl Format {
     /// ours is acceptable: an answer in a wrong format is better than none.
     #[inline]
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
-        match first(headers, &ACCEPT) {
+        match headers.get(&ACCEPT) {
             None => Self::Problem,
             Some(accept) => Self::preferred_by(accept, headers),
         }
@@ -74,16 +74,6 @@ impl Format {
         }
         best.1
     }
-}
-
-/// The first header of that name. Of a few headers each is looked at in less time than one is looked up.
-#[inline]
-pub(crate) fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    const FEW: usize = 10;
-    if headers.len() > FEW {
-        return headers.get(name);
-    }
-    headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
 }
 
 /// The quality that the most specific matching range gives.

@@ -16,7 +16,6 @@ pub(crate) use classify::class_of;
 pub use classify::{Class, Classifier, DefaultClassifier};
 #[cfg(feature = "status")]
 pub(crate) use format::Format;
-pub(crate) use format::first;
 pub(crate) use length::{LengthHints, demand};
 #[cfg(feature = "grpc-details")]
 pub use protocol::GrpcWithDetails;
