@@ -9,7 +9,7 @@ use peers::{
 };
 
 /// Compilers differ a little: so much more is no complaint.
-const TOLERANCE: f64 = 1.05;
+const TOLERANCE: f64 = 1.03;
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.tsv");
 
 fn main() -> ExitCode {
@@ -40,11 +40,11 @@ fn main() -> ExitCode {
         );
     }
     match first {
-        Some("--check") => compare(&above, Path::new(BASELINE)),
+        Some("--check") => compare(&figures, Path::new(BASELINE)),
         Some("--renew") => {
             let text = format!(
-                "# Instructions above the bare service, by callgrind. Renewed by `benches/peers/run renew`.\n{}",
-                above.to_text()
+                "# Instructions, the service's own included, by callgrind. Renewed by `benches/peers/run renew`.\n{}",
+                figures.to_text()
             );
             fs::write(BASELINE, text).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
@@ -55,8 +55,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Only of this crate: what others take is theirs.
-fn compare(above: &Figures, baseline: &Path) -> ExitCode {
+/// Only of this crate: what others take is theirs. With the service's own, which varies by itself: what the allocator does
+/// for it depends on what came before.
+fn compare(figures: &Figures, baseline: &Path) -> ExitCode {
     let baseline = Figures::parse(&fs::read_to_string(baseline).unwrap_or_default());
     let mut is_worse = baseline.0.is_empty();
     for before in baseline
@@ -64,7 +65,7 @@ fn compare(above: &Figures, baseline: &Path) -> ExitCode {
         .iter()
         .filter(|figure| figure.subject.starts_with("storage-guard"))
     {
-        let Some(now) = above.get(&before.case, &before.subject, WHAT) else {
+        let Some(now) = figures.get(&before.case, &before.subject, WHAT) else {
             println!("gone: {}, {}", before.case, before.subject);
             is_worse = true;
             continue;
