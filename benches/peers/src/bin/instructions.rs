@@ -9,7 +9,7 @@ use peers::{
 };
 
 /// Compilers differ a little: so much more is no complaint.
-const TOLERANCE: f64 = 1.03;
+const TOLERANCE: f64 = 1.05;
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.tsv");
 
 fn main() -> ExitCode {
@@ -70,14 +70,14 @@ fn compare(figures: &Figures, baseline: &Path) -> ExitCode {
             is_worse = true;
             continue;
         };
-        // Ten instructions are a few more or less in what surrounds the layer.
-        if now > before.value * TOLERANCE + 10.0 {
+        // Some instructions are a few more or less in what surrounds the layer.
+        if now > before.value * TOLERANCE + 30.0 {
             println!(
                 "more: {}, {}: {:.1}, before {:.1}",
                 before.case, before.subject, now, before.value
             );
             is_worse = true;
-        } else if now < before.value / TOLERANCE - 10.0 {
+        } else if now < before.value / TOLERANCE - 30.0 {
             println!(
                 "less: {}, {}: {:.1}, before {:.1}",
                 before.case, before.subject, now, before.value
