@@ -11,8 +11,8 @@ pub struct Bar {
     pub is_logarithmic: bool,
 }
 
-const WIDTH: f64 = 760.0;
-const LABELS: f64 = 250.0;
+const WIDTH: f64 = 800.0;
+const LABELS: f64 = 290.0;
 const FIGURES: f64 = 80.0;
 const ROW: f64 = 22.0;
 const HEAD: f64 = 26.0;
