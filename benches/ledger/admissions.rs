@@ -56,12 +56,16 @@ pub(crate) fn table() {
             }
         }
     }
-    println!("{:<22}  {:>14}  {:>14}", "", "a second", "slowest round");
-    let mut medians = Vec::new();
+    println!(
+        "{:<22}  {:>14}  {:>14}  {:>9}",
+        "", "a second", "slowest round", "× memory"
+    );
+    let mut medians: Vec<f64> = Vec::new();
     for ((name, _), figures) in ledgers.iter().zip(&mut figures) {
         figures.sort_by(f64::total_cmp);
         let median = figures[figures.len() / 2];
-        println!("{name:<22}  {median:>14.0}  {:>14.0}", figures[0]);
+        let of_memory = median / medians.first().unwrap_or(&median);
+        println!("{name:<22}  {median:>14.0}  {:>14.0}  {of_memory:>9.4}", figures[0]);
         medians.push(median);
     }
     if let [_, _, exact, leased] = medians[..] {
