@@ -133,14 +133,11 @@ impl LedgerBuilder {
             table: Table::new(self.max_tenants, blank),
             limits,
         };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         #[cfg(any(test, feature = "test-util"))]
-        let manual = self.manual;
-        #[cfg(not(any(test, feature = "test-util")))]
-        let manual: Option<SystemClock> = None;
-        let is_manual = manual.is_some();
-        let clock: Arc<dyn Clock> = match manual {
-            Some(clock) => Arc::new(clock),
-            None => Arc::new(SystemClock::new()),
+        let (clock, is_manual) = match self.manual {
+            Some(manual) => (Arc::new(manual) as Arc<dyn Clock>, true),
+            None => (clock, false),
         };
         let (mut store, mut keeper) = (None, None);
         if let Some(mut leasing) = self.leasing {
@@ -194,7 +191,6 @@ impl LedgerBuilder {
                 },
             )?)),
         };
-        let _ = is_manual;
         let ledger = Ledger::from_parts(core, keeping);
         #[cfg(feature = "limits-file")]
         let ledger = ledger.with_limits_file(limits_file);

@@ -190,8 +190,7 @@ impl Ledger {
         let keeper = self.core.keeper.as_ref();
         let mut leased = 0_u64;
         if let Some(keeper) = keeper {
-            let mut places = Vec::new();
-            self.core.accounts.table.for_each(|_, place, _| places.push(place));
+            let places = self.core.accounts.table.places();
             leased = places.into_iter().map(|place| keeper.hold(place)).sum();
         }
         LedgerReport {

@@ -261,6 +261,13 @@ impl Table {
         }
     }
 
+    /// Where the entries of all tenants lie, without references to them.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        self.for_each(|_, place, _| places.push(place));
+        places
+    }
+
     #[inline]
     pub(super) fn entry(&self, index: u32) -> &Entry {
         self.entries.slot(index)

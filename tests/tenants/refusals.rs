@@ -4,7 +4,7 @@ use http::{
     HeaderValue, Method,
     header::{ACCEPT, RETRY_AFTER},
 };
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty};
 use tower_storage_guard::{Protocol, Reason, Refusal, test_util::FakeResource};
 
 use crate::support::*;
@@ -84,5 +84,4 @@ async fn creating_something_needs_a_tenant_that_is_not_over_its_limit() {
     let response = send(&guard, make()).await;
     assert_eq!(told(&response), (507, Some(Reason::Quota)));
     assert_eq!(response.extensions().get::<Refusal>().unwrap().requested(), Some(10));
-    let _ = Full::<bytes::Bytes>::default();
 }

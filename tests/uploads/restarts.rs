@@ -80,16 +80,16 @@ fn a_ledger_file_that_cannot_be_used_is_an_error() {
     assert!(told.contains("in a directory that exists"), "{told}");
 }
 
+fn two_servers(redis: &RedisServer) -> Option<(Site, Site)> {
+    let url = redis.url();
+    let options = options(&url);
+    Some((Site::anywhere(&options)?, Site::anywhere(&options)?))
+}
+
 #[test]
 fn two_servers_share_a_limit_by_redis() {
     let Some(redis) = RedisServer::start() else { return };
-    let url = redis.url();
-    let Some(one) = Site::anywhere(&options(&url)) else {
-        return;
-    };
-    let Some(two) = Site::anywhere(&options(&url)) else {
-        return;
-    };
+    let Some((one, two)) = two_servers(&redis) else { return };
     let (here, there) = (As(&one.server, "ann"), As(&two.server, "ann"));
     let file = one.file("file", 3 * MIB);
     assert_eq!(here.put("a", &file).status, 201);
@@ -106,13 +106,7 @@ fn two_servers_share_a_limit_by_redis() {
 #[test]
 fn a_restart_of_one_server_leaves_the_others_figures_alone() {
     let Some(redis) = RedisServer::start() else { return };
-    let url = redis.url();
-    let Some(one) = Site::anywhere(&options(&url)) else {
-        return;
-    };
-    let Some(two) = Site::anywhere(&options(&url)) else {
-        return;
-    };
+    let Some((one, two)) = two_servers(&redis) else { return };
     let file = one.file("file", MIB);
     assert_eq!(As(&one.server, "ann").put("a", &file).status, 201);
     assert_eq!(As(&two.server, "ann").put("a", &file).status, 201);
@@ -121,7 +115,7 @@ fn a_restart_of_one_server_leaves_the_others_figures_alone() {
     });
     let Site { server, dir, .. } = one;
     drop(server);
-    let server = Server::start(&dir, &options(&url));
+    let server = Server::start(&dir, &options(&redis.url()));
     for server in [&server, &two.server] {
         eventually("both know of both", || As(server, "ann").used() == 2 * MIB as u64);
     }

@@ -75,9 +75,7 @@ impl Keeper {
         }
         let half = self.settings.ttl / 2;
         if self.settings.reap_after.is_some() && self.health.troubled_for(now).is_some_and(|time| time > half) {
-            let mut places = Vec::new();
-            accounts.table.for_each(|_, place, _| places.push(place));
-            for place in places {
+            for place in accounts.table.places() {
                 let entry = accounts.table.entry(place.index);
                 self.with_lease(place, |lease| lease.end_if_due(entry, now));
             }

@@ -55,12 +55,9 @@ impl Keeper {
     /// Gives everything back that nobody needs any more.
     pub(in crate::tenant) fn close(&self, accounts: &Accounts, store: &mut dyn LeaseStore) {
         self.run_commands(accounts, store);
-        let mut places = Vec::new();
-        accounts
-            .table
-            .for_each(|_, place, _| places.push((place, Occasion::Closing)));
-        for batch in places.chunks(BATCH) {
-            let requests = self.prepare(accounts, batch.to_vec());
+        for batch in accounts.table.places().chunks(BATCH) {
+            let batch = batch.iter().map(|place| (*place, Occasion::Closing)).collect();
+            let requests = self.prepare(accounts, batch);
             if !requests.is_empty() && !self.exchange(accounts, store, requests) {
                 break;
             }
@@ -305,12 +302,8 @@ impl Keeper {
             ledger: &self.ledger,
             node: &self.settings.node,
         });
-        let mut places = Vec::new();
-        accounts.table.for_each(|_, place, entry| {
-            entry.charge_up_to(LEASED, LEASED);
-            places.push(place);
-        });
-        for place in places {
+        for place in accounts.table.places() {
+            accounts.table.entry(place.index).charge_up_to(LEASED, LEASED);
             self.deny_all(place);
         }
     }
@@ -320,13 +313,6 @@ impl Keeper {
         if accounts.table.retire(place) {
             *slot = None;
             cell.refill_above.store(0, Relaxed);
-        }
-    }
-
-    pub(super) fn with_lease(&self, place: Place, action: impl FnOnce(&mut Lease)) {
-        let mut slot = lock(&self.cells.slot(place.index).lease);
-        if let Some(lease) = slot.as_deref_mut().filter(|lease| lease.place == place) {
-            action(lease);
         }
     }
 

@@ -189,28 +189,19 @@ impl Keeper {
     }
 
     pub(in crate::tenant) fn usage(&self, accounts: &Accounts, place: Place, tenant: &str) -> Option<Usage> {
-        let lease = lock(&self.cells.slot(place.index).lease);
-        let lease = lease.as_ref().filter(|lease| lease.place == place)?;
         let entry = accounts.table.entry(place.index);
-        Some(lease.usage(entry, accounts.limits.limit_of(tenant)))
+        self.with_lease(place, |lease| lease.usage(entry, accounts.limits.limit_of(tenant)))
     }
 
     /// This node's share, and what all have stored, once the record has been read.
     pub(in crate::tenant) fn shares(&self, accounts: &Accounts, place: Place) -> Option<(i64, i128)> {
-        let lease = lock(&self.cells.slot(place.index).lease);
-        let lease = lease.as_ref().filter(|lease| lease.place == place)?;
-        let entry = accounts.table.entry(place.index);
-        let stored = entry.used();
-        Some((lease.share(stored)?, lease.sum(stored)))
+        let stored = accounts.table.entry(place.index).used();
+        self.with_lease(place, |lease| Some((lease.share(stored)?, lease.sum(stored))))?
     }
 
     /// What this node has leased of a tenant's limit.
     pub(in crate::tenant) fn hold(&self, place: Place) -> u64 {
-        let lease = lock(&self.cells.slot(place.index).lease);
-        lease
-            .as_ref()
-            .filter(|lease| lease.place == place)
-            .map_or(0, |lease| lease.hold())
+        self.with_lease(place, |lease| lease.hold()).unwrap_or(0)
     }
 
     /// Sets a limit in the store; the receiver hears what became of it.
@@ -230,6 +221,12 @@ impl Keeper {
             self.work.notify_one();
         }
         outcome
+    }
+
+    /// Does something with the lease of the tenant whose entry lies there, if there is one.
+    pub(super) fn with_lease<T>(&self, place: Place, action: impl FnOnce(&mut Lease) -> T) -> Option<T> {
+        let mut slot = lock(&self.cells.slot(place.index).lease);
+        slot.as_deref_mut().filter(|lease| lease.place == place).map(action)
     }
 
     /// The tenant's lease, made if there is none. It holds a reference to the entry.
