@@ -98,9 +98,7 @@ impl<C> Admission<C> {
             Ok(None) => {
                 let mut holds = TenantHolds::default();
                 holds.enter(&self.rules, names);
-                return Pool::own(&self.pools)
-                    .hold_tenants(&Wish::default(), &mut holds)
-                    .map_or(Verdict::Passed, Verdict::Admitted);
+                return self.hold_tenants(&Wish::default(), holds);
             }
             Err(refusal) => return self.refuse(refusal),
         };
@@ -144,28 +142,29 @@ impl<C> Admission<C> {
     }
 
     fn hold_all(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict<C> {
-        let pool = Pool::own(&self.pools);
         if holds.is_reported {
-            return pool
-                .hold_tenants(wish, &mut holds)
-                .map_or(Verdict::Passed, Verdict::Admitted);
+            return self.hold_tenants(wish, holds);
         }
-        match pool.hold(wish) {
+        match Pool::own(&self.pools).hold(wish) {
             Ok(mut hold) => {
                 hold.charge(&mut holds, wish);
                 Verdict::Admitted(hold)
             }
             Err(refusal) => match self.refuse(refusal) {
                 // Only reported: what is stored counts all the same.
-                Verdict::Passed => pool
-                    .hold_tenants(wish, &mut holds)
-                    .map_or(Verdict::Passed, Verdict::Admitted),
+                Verdict::Passed => self.hold_tenants(wish, holds),
                 verdict => {
                     holds.roll_back(&self.rules, wish.bytes);
                     verdict
                 }
             },
         }
+    }
+
+    /// Goes on with what is held of tenants, and nothing of any resource.
+    fn hold_tenants(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict<C> {
+        let hold = Pool::own(&self.pools).hold_tenants(wish, &mut holds);
+        hold.map_or(Verdict::Passed, Verdict::Admitted)
     }
 
     /// What the request needs; nothing if it is exempt.
