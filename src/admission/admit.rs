@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Hold, LiveLimits, LiveSettings, Resource, Scope,
-    hold::{Pool, Wish},
+    hold::{Pools, Wish},
     tally::{RefusalCounts, Tally},
     tenants::{Step, TenantHolds, TenantNames, Waiting},
 };
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Admission<C> {
     rules: Arc<Rules>,
-    pools: Box<[Arc<Pool<C>>]>,
+    pools: Pools<C>,
 }
 
 /// What is decided.
@@ -68,14 +68,23 @@ impl<C> Admission<C> {
             observers: observers.into(),
         });
         Self {
-            pools: Pool::several(&rules, context),
+            pools: Pools::new(&rules, context),
             rules,
         }
     }
 
+    /// The usual case by itself, without a word where it fails: then [`admit`](Self::admit) decides.
+    #[inline(never)]
+    pub(crate) fn try_admit(&self, demand: Demand) -> Option<Hold<C>> {
+        let wish = self.wish(demand, Priority::Usual).ok()??;
+        if wish.bytes > wish.maximum {
+            return None;
+        }
+        self.pools.own().try_hold(&wish)
+    }
+
     /// Reserves what the demand needs of all scopes, or of none. What could never fit is found before what does not fit
     /// now, so that a client is not told to wait for nothing.
-    #[inline(always)]
     pub(crate) fn admit(&self, demand: Demand, priority: Priority) -> Verdict<C> {
         let wish = match self.wish(demand, priority) {
             Ok(Some(wish)) => wish,
@@ -85,7 +94,7 @@ impl<C> Admission<C> {
         if let Err(refusal) = self.check_ceilings(&wish) {
             return self.refuse(refusal);
         }
-        match Pool::own(&self.pools).hold(&wish) {
+        match self.pools.own().hold(&wish) {
             Ok(hold) => Verdict::Admitted(hold),
             Err(refusal) => self.refuse(refusal),
         }
@@ -145,7 +154,7 @@ impl<C> Admission<C> {
         if holds.is_reported {
             return self.hold_tenants(wish, holds);
         }
-        match Pool::own(&self.pools).hold(wish) {
+        match self.pools.own().hold(wish) {
             Ok(mut hold) => {
                 hold.charge(&mut holds, wish);
                 Verdict::Admitted(hold)
@@ -163,7 +172,7 @@ impl<C> Admission<C> {
 
     /// Goes on with what is held of tenants, and nothing of any resource.
     fn hold_tenants(&self, wish: &Wish, mut holds: TenantHolds) -> Verdict<C> {
-        let hold = Pool::own(&self.pools).hold_tenants(wish, &mut holds);
+        let hold = self.pools.own().hold_tenants(wish, &mut holds);
         hold.map_or(Verdict::Passed, Verdict::Admitted)
     }
 
@@ -198,7 +207,6 @@ impl<C> Admission<C> {
         Ok(Some(wish))
     }
 
-    #[inline(always)]
     fn check_ceilings(&self, wish: &Wish) -> Result<(), Refusal> {
         let Wish {
             bytes,
@@ -247,7 +255,7 @@ impl<C> Admission<C> {
 
     /// How many requests were admitted.
     pub(crate) fn admitted(&self) -> u64 {
-        self.pools.iter().map(|pool| pool.admitted()).sum()
+        self.pools.admitted()
     }
 
     /// What was refused, or in report-only mode would have been.

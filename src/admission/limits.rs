@@ -112,6 +112,12 @@ impl LiveLimits {
         }
     }
 
+    /// The largest body alone.
+    #[inline]
+    pub(crate) fn maximum(&self) -> u64 {
+        self.maximum.load(Relaxed)
+    }
+
     pub(crate) fn store(&self, limits: Limits) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let version = self.version.load(Relaxed);

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Account, Progress, Reconciler, WriteBuffer};
+use super::{Account, Closing, Reconciler, WriteBuffer};
 
 /// What is broken on purpose, to see that the simulation would find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ enum Style {
 struct Upload {
     size: u64,
     style: Style,
-    progress: Progress,
+    relayed: u64,
+    closing: Closing,
     held: u64,
     polled: bool,
     written: u64,
@@ -206,7 +207,8 @@ impl Simulation {
         self.uploads.push(Upload {
             size,
             style,
-            progress: Progress::new(write_buffer),
+            relayed: 0,
+            closing: Closing::new(write_buffer),
             held: size,
             polled: false,
             written: 0,
@@ -223,7 +225,7 @@ impl Simulation {
         }
         let upload = &mut self.uploads[place];
         // The handler writes until it may ask for more.
-        let relayed = upload.progress.relayed();
+        let relayed = upload.relayed;
         let is_complete = relayed == upload.size;
         let write_up_to = match upload.style {
             _ if is_complete => upload.size,
@@ -246,12 +248,12 @@ impl Simulation {
             return self.finish(place);
         }
         upload.polled = true;
-        if let Some((before, now)) = upload.progress.asked() {
+        if let Some((before, now)) = upload.closing.asked(upload.relayed) {
             upload.held -= now - before;
             self.account.close(now - before);
         }
         let frame = (1 + self.dice.below(512 << 10)).min(upload.size - relayed);
-        upload.progress.relay(frame);
+        upload.relayed += frame;
     }
 
     fn finish(&mut self, place: usize) {

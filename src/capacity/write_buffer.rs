@@ -24,62 +24,50 @@ impl Default for WriteBuffer {
 /// Early closing goes in steps of this size, so that the usual frame costs two comparisons.
 const STEP: u64 = 1 << 20;
 
-/// How far one body has come.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    relayed: u64,
+/// When the next piece of one body's hold closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closing {
     write_buffer: u64,
-    /// The relayed bytes at which the next piece closes.
-    next_close: u64,
+    /// The relayed bytes at which it does.
+    next: u64,
 }
 
-impl Progress {
+impl Closing {
     #[inline]
     pub(crate) fn new(write_buffer: WriteBuffer) -> Self {
         let write_buffer = match write_buffer {
             WriteBuffer::Bytes(bytes) => bytes,
             WriteBuffer::Whole => u64::MAX,
         };
-        Self {
-            relayed: 0,
-            write_buffer,
-            next_close: write_buffer.saturating_add(STEP),
+        Self::from_parts(write_buffer, write_buffer.saturating_add(STEP))
+    }
+
+    /// Back from [two numbers](Self::to_parts).
+    #[inline]
+    pub(crate) const fn from_parts(write_buffer: u64, next: u64) -> Self {
+        Self { write_buffer, next }
+    }
+
+    /// As two numbers, for a slot of atomics: the write buffer, and the relayed bytes at which the next piece closes.
+    #[inline]
+    pub(crate) const fn to_parts(self) -> (u64, u64) {
+        (self.write_buffer, self.next)
+    }
+
+    /// The service asks for the next frame after so many bytes. Tells the bytes written before and now, when another piece
+    /// can be closed.
+    pub(crate) fn asked(&mut self, relayed: u64) -> Option<(u64, u64)> {
+        if relayed < self.next {
+            return None;
         }
-    }
-
-    /// Bytes that were handed on.
-    #[inline]
-    pub(crate) fn relayed(&self) -> u64 {
-        self.relayed
-    }
-
-    /// The next frame is handed on.
-    #[inline]
-    pub(crate) fn relay(&mut self, bytes: u64) {
-        self.relayed = self.relayed.saturating_add(bytes);
-    }
-
-    /// The service asks for the next frame. Tells the bytes written before and now, when another piece can be closed.
-    #[inline]
-    pub(crate) fn asked(&mut self) -> Option<(u64, u64)> {
-        // A body of known length rarely gets here; the rest is kept out of its way.
-        if self.relayed < self.next_close {
-            None
-        } else {
-            Some(self.close_piece())
-        }
-    }
-
-    #[cold]
-    fn close_piece(&mut self) -> (u64, u64) {
         let before = self.written();
-        self.next_close = self.relayed.saturating_add(STEP);
-        (before, self.written())
+        self.next = relayed.saturating_add(STEP);
+        Some((before, self.written()))
     }
 
-    /// What was written when a piece was closed last. Follows from where the next one is, so that a body is smaller.
-    fn written(&self) -> u64 {
-        self.next_close.saturating_sub(STEP).saturating_sub(self.write_buffer)
+    /// What was written when a piece was closed last. Follows from where the next one is.
+    fn written(self) -> u64 {
+        self.next.saturating_sub(STEP).saturating_sub(self.write_buffer)
     }
 }
 
@@ -91,32 +79,22 @@ mod tests {
 
     #[test]
     fn closes_in_steps_behind_the_buffer() {
-        let mut progress = Progress::new(WriteBuffer::Bytes(8 * MIB));
-        let mut closed = Vec::new();
-        for _ in 0..22 {
-            closed.extend(progress.asked());
-            progress.relay(MIB / 2);
-        }
-        closed.extend(progress.asked());
+        let mut closing = Closing::new(WriteBuffer::Bytes(8 * MIB));
+        let closed: Vec<_> = (0..=22).filter_map(|half| closing.asked(half * MIB / 2)).collect();
         assert_eq!(closed, [(0, MIB), (MIB, 2 * MIB), (2 * MIB, 3 * MIB)]);
     }
 
     #[test]
     fn what_was_never_asked_for_again_proves_nothing() {
-        let mut progress = Progress::new(WriteBuffer::Bytes(0));
-        assert_eq!(progress.asked(), None);
-        progress.relay(100 * MIB);
-        assert_eq!(progress.written(), 0);
-        assert_eq!(progress.asked(), Some((0, 100 * MIB)));
+        let mut closing = Closing::new(WriteBuffer::Bytes(0));
+        assert_eq!(closing.asked(0), None);
+        assert_eq!(closing.written(), 0);
+        assert_eq!(closing.asked(100 * MIB), Some((0, 100 * MIB)));
     }
 
     #[test]
     fn a_body_that_fits_the_buffer_and_a_whole_one_never_close_early() {
-        let mut small = Progress::new(WriteBuffer::Bytes(8 * MIB));
-        small.relay(8 * MIB);
-        assert_eq!(small.asked(), None);
-        let mut whole = Progress::new(WriteBuffer::Whole);
-        whole.relay(u64::MAX - 1);
-        assert_eq!(whole.asked(), None);
+        assert_eq!(Closing::new(WriteBuffer::Bytes(8 * MIB)).asked(8 * MIB), None);
+        assert_eq!(Closing::new(WriteBuffer::Whole).asked(u64::MAX - 1), None);
     }
 }

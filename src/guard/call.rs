@@ -11,34 +11,62 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseFuture,
-    future::{Admitted, Refused},
+    future::{Admitted, Kind, Refused},
     layer::{Answering, Shared},
     linger::{Farewell, KeepOnDrop, ends_at_once, insert_close},
+    request_body::Held,
 };
 use crate::{
     admission::{Hold, Verdict, Waits},
-    capacity::{Demand, Refusal},
+    capacity::Refusal,
+    respond::Wanted,
 };
 
 /// A request that is not decided about yet.
 pub(super) struct Call<B> {
     pub(super) request: Request<B>,
-    pub(super) demand: Demand,
+    pub(super) wanted: Wanted,
 }
 
 /// Hands an admitted request on.
 pub(super) fn admitted<S, B, R>(
     request: Request<B>,
-    demand: Demand,
+    wanted: Wanted,
     inner: &mut S,
     hold: Hold<Answering>,
 ) -> ResponseFuture<S, B>
 where
     S: Service<Request<Guarded<B>>, Response = Response<R>>,
 {
-    let (kept, admitted) = Admitted::of(&request, demand, hold);
-    let request = request.map(|body| kept.around(body));
-    ResponseFuture::admitted(|| inner.call(request), admitted)
+    let (held, admitted) = Admitted::of(&request, wanted, hold);
+    going(request, inner, held, Some(admitted))
+}
+
+/// Hands a request on of which nothing is held.
+pub(super) fn passed<S, B, R>(request: Request<B>, inner: &mut S) -> ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+{
+    going(request, inner, None, None)
+}
+
+#[inline(always)]
+fn going<S, B, R>(
+    request: Request<B>,
+    inner: &mut S,
+    held: Option<Held>,
+    admitted: Option<Admitted>,
+) -> ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+{
+    // At once where they stay: requests and futures are large.
+    ResponseFuture {
+        kind: Kind::Going {
+            inner: inner.call(request.map(|body| Guarded::new(body, held))),
+        },
+        admitted,
+    }
 }
 
 /// The answer to a request that is refused at once, and its body, which may have to be kept for a moment.
@@ -104,12 +132,10 @@ impl<S, B> Pending<S, B> {
             return Poll::Ready(None);
         };
         Poll::Ready(Some(match verdict {
-            Verdict::Admitted(hold) => Decided::Goes(admitted(call.request, call.demand, &mut inner, hold)),
+            Verdict::Admitted(hold) => Decided::Goes(admitted(call.request, call.wanted, &mut inner, hold)),
             Verdict::Refused(refusal) => Decided::Refused(refuse(&self.shared.answering, refusal, call.request)),
             // A decision that has waited waits no more; nothing is held in report-only mode.
-            Verdict::Passed | Verdict::Waits(_) => {
-                Decided::Goes(ResponseFuture::passed(|| inner.call(call.request.map(Guarded::passed))))
-            }
+            Verdict::Passed | Verdict::Waits(_) => Decided::Goes(passed(call.request, &mut inner)),
         }))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::Service;
@@ -25,7 +25,7 @@ use crate::{
     BoxError,
     admission::{Hold, ResponseHold, StorageFailure},
     capacity::{Demand, Refusal},
-    respond::{HeadRef, Remembered},
+    respond::{HeadRef, Remembered, Wanted},
 };
 
 pin_project! {
@@ -38,16 +38,17 @@ pin_project! {
         S: Service<Request<Guarded<B>>>,
     {
         #[pin]
-        kind: Kind<S::Future, S, B>,
+        pub(super) kind: Kind<S::Future, S, B>,
+        // Beside the inner service's future and not with it in one variant: that way it was moved once more.
+        pub(super) admitted: Option<Admitted>,
     }
 }
 
 pin_project! {
     #[project = Projected]
-    enum Kind<F, S, B> {
-        // Exempt, switched off, or only reported.
-        Passed { #[pin] inner: F },
-        Admitted { #[pin] inner: F, admitted: Option<Admitted> },
+    pub(super) enum Kind<F, S, B> {
+        // When nothing is admitted: exempt, switched off, or only reported.
+        Going { #[pin] inner: F },
         Refused { refused: Option<Refused> },
         // Boxed, because it is large and rare.
         Waiting { pending: Box<Pending<S, B>> },
@@ -64,34 +65,17 @@ pub(super) struct Refused {
 pub(super) struct Admitted {
     hold: ResponseHold<Answering>,
     remembered: Remembered,
-    version: Version,
+    is_http1: bool,
 }
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<Guarded<B>>>,
 {
-    #[inline(always)]
-    pub(super) fn passed(call: impl FnOnce() -> S::Future) -> Self {
-        Self {
-            kind: Kind::Passed { inner: call() },
-        }
-    }
-
-    /// The inner service is called in here, so that its future is written where it stays.
-    #[inline(always)]
-    pub(super) fn admitted(call: impl FnOnce() -> S::Future, admitted: Admitted) -> Self {
-        Self {
-            kind: Kind::Admitted {
-                inner: call(),
-                admitted: Some(admitted),
-            },
-        }
-    }
-
     pub(super) fn refused(refused: Refused) -> Self {
         Self {
             kind: Kind::Refused { refused: Some(refused) },
+            admitted: None,
         }
     }
 
@@ -100,6 +84,7 @@ where
             kind: Kind::Waiting {
                 pending: Box::new(pending),
             },
+            admitted: None,
         }
     }
 }
@@ -119,21 +104,19 @@ where
     )]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let mut kind = self.as_mut().project().kind;
-            let decided = match kind.as_mut().project() {
-                Projected::Passed { inner } => {
-                    return inner.poll(context).map_ok(|response| response.map(ResponseBody::inner));
-                }
-                Projected::Admitted { inner, admitted } => {
+            let mut this = self.as_mut().project();
+            let decided = match this.kind.as_mut().project() {
+                Projected::Going { inner } => {
                     // At once as what is returned: a response is large, and moved as seldom as can be.
                     let outcome = ready!(inner.poll(context)).map(|response| response.map(ResponseBody::inner));
-                    let admitted = admitted.take().expect("polled after it was ready");
-                    if admitted.may_be_refused(&outcome) {
-                        if let Some(refusal) = admitted.refusal(&outcome) {
-                            return Poll::Ready(Ok(admitted.replace(refusal)));
+                    if let Some(admitted) = this.admitted.take() {
+                        if admitted.looks_at(&outcome) {
+                            if let Some(refusal) = admitted.conclude(&outcome) {
+                                let replaced = outcome.as_ref().ok().map(Response::headers);
+                                return Poll::Ready(Ok(admitted.replace(refusal, replaced)));
+                            }
                         }
                     }
-                    admitted.conclude(&outcome);
                     return Poll::Ready(outcome);
                 }
                 Projected::Refused { refused } => {
@@ -142,55 +125,54 @@ where
                 }
                 Projected::Waiting { pending } => ready!(pending.poll(context)),
             };
-            kind.set(match decided.expect("polled after it was ready") {
-                Decided::Goes(future) => future.kind,
-                Decided::Refused(refused) => Kind::Refused { refused: Some(refused) },
+            self.set(match decided.expect("polled after it was ready") {
+                Decided::Goes(future) => future,
+                Decided::Refused(refused) => Self::refused(refused),
             });
         }
     }
 }
 
-/// What goes with an admitted request's body.
-pub(super) struct Kept {
-    /// None where nothing of the body counts; the response may tell what it freed.
-    held: Option<Held>,
-}
-
-impl Kept {
-    #[inline(always)]
-    pub(super) fn around<B>(self, body: B) -> Guarded<B> {
-        Guarded::new(body, self.held)
-    }
-}
-
 impl Admitted {
+    /// The halves of a hold: one goes with the body, unless nothing of that counts; the response may tell what it freed.
     #[inline(always)]
-    pub(super) fn of<B>(request: &Request<B>, demand: Demand, hold: Hold<Answering>) -> (Kept, Self) {
+    pub(super) fn of<B>(request: &Request<B>, wanted: Wanted, hold: Hold<Answering>) -> (Option<Held>, Self) {
         let (body, hold) = hold.split();
+        let Wanted { demand, spoken } = wanted;
         let length_is_known = matches!(demand, Demand::Bytes(_) | Demand::Declared(_));
-        let remembered = hold.context().answers.remember(HeadRef::of(request), length_is_known);
-        let version = request.version();
-        let held = (demand != Demand::Exempt).then(|| Held::new(body, is_http1(version)));
+        let answers = &hold.context().answers;
+        let remembered = answers.remember(HeadRef::of(request), length_is_known, spoken);
+        let is_http1 = is_http1(request.version());
+        let held = (demand != Demand::Exempt).then(|| Held::new(body, is_http1));
         let admitted = Self {
             hold,
             remembered,
-            version,
+            is_http1,
         };
-        (Kept { held }, admitted)
+        (held, admitted)
     }
 
-    /// Whether it is worth a look; a refusal is large, and the room for one is not made for every response.
+    /// Whether it matters what the service says. A refusal is large, and the room for one is not made for every response.
     #[inline(always)]
-    fn may_be_refused<R, E>(&self, outcome: &Result<Response<R>, E>) -> bool {
-        self.hold.is_tripped()
-            || outcome
-                .as_ref()
-                .map_or(true, |response| !response.extensions().is_empty())
+    fn looks_at<R, E>(&self, outcome: &Result<Response<R>, E>) -> bool {
+        let tells = |response: &Response<R>| !response.extensions().is_empty();
+        self.hold.is_tripped() || self.hold.charges_tenants() || outcome.as_ref().map_or(true, tells)
+    }
+
+    /// Takes note of what the service says. A refusal is what the client is told instead.
+    #[inline(never)]
+    fn conclude<R, E: 'static>(&self, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
+        let refusal = self.refusal(outcome);
+        // Puts on the tenants' accounts what the response says.
+        if let (None, true, Ok(response)) = (&refusal, self.hold.charges_tenants(), outcome) {
+            let is_stored = self.hold.context().is_stored(response.status(), response.headers());
+            self.hold.conclude(is_stored, response.extensions().get().copied());
+        }
+        refusal
     }
 
     /// Why the client is told something else than what the inner service says, if so: its body was cut off, whatever the
     /// service made of that, or the storage itself turned out to be full.
-    #[cold]
     fn refusal<R, E: 'static>(&self, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
         if let Some(refusal) = self.hold.tripped() {
             return Some(refusal);
@@ -202,19 +184,11 @@ impl Admitted {
         self.hold.storage_failed(failure)
     }
 
-    /// Puts on the tenants' accounts what the response says.
-    #[inline]
-    fn conclude<R, E>(&self, outcome: &Result<Response<R>, E>) {
-        if let (true, Ok(response)) = (self.hold.charges_tenants(), outcome) {
-            let is_stored = self.hold.context().is_stored(response.status(), response.headers());
-            self.hold.conclude(is_stored, response.extensions().get().copied());
-        }
-    }
-
     #[cold]
-    fn replace<R>(self, refusal: Refusal) -> Response<ResponseBody<R>> {
-        let mut response = self.hold.context().answers.answer_late(refusal, self.remembered);
-        if is_http1(self.version) {
+    fn replace<R>(self, refusal: Refusal, replaced: Option<&HeaderMap>) -> Response<ResponseBody<R>> {
+        let answers = &self.hold.context().answers;
+        let mut response = answers.answer_late(refusal, self.remembered, replaced);
+        if self.is_http1 {
             insert_close(response.headers_mut());
         }
         response.map(|body| ResponseBody::refusal(body, None))

@@ -8,7 +8,7 @@ use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
     admission::{Admission, LiveSettings, Resource, TenantNames, Verdict},
     capacity::{BuildError, Demand, Priority, Reason},
-    respond::{self, Answers, Class, Classifier, LengthHints, MissingTenant, TenantKey, class_of},
+    respond::{self, Answers, Class, Classifier, HeadRef, LengthHints, MissingTenant, TenantKey, Wanted, class_of},
 };
 
 /// Refuses requests that cannot be stored before the inner service runs.
@@ -105,23 +105,24 @@ impl Shared {
 
     /// What the request would store, where its method and its length tell.
     #[inline(always)]
-    pub(super) fn demand<B: Body>(&self, request: &Request<B>) -> Demand {
+    pub(super) fn wanted<B: Body>(&self, request: &Request<B>) -> Wanted {
         let class = class_of(request.method());
-        respond::demand(class, request.headers(), request.body(), &self.length_hints)
+        respond::wanted(class, HeadRef::of(request), request.body(), &self.length_hints)
     }
 
-    pub(super) fn decide_by_head<B: Body>(&self, parts: &Parts, body: &B) -> (Demand, Verdict<Answering>) {
+    pub(super) fn decide_by_head<B: Body>(&self, parts: &Parts, body: &B) -> (Wanted, Verdict<Answering>) {
         let class = match &self.classifier {
             Some(classifier) => classifier.classify(parts),
             None => class_of(&parts.method),
         };
-        let demand = respond::demand(class, &parts.headers, body, &self.length_hints);
+        let wanted = respond::wanted(class, HeadRef::from(parts), body, &self.length_hints);
+        let demand = wanted.demand;
         let verdict = if self.tenant_keys.is_empty() {
             self.admission.admit(demand, self.priority(parts))
         } else {
             self.admit_for_tenants(demand, parts)
         };
-        (demand, verdict)
+        (wanted, verdict)
     }
 
     #[inline]

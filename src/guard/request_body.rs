@@ -27,15 +27,7 @@ pub(super) struct Held {
 }
 
 impl<B> Guarded<B> {
-    /// A body that is not counted.
-    #[inline]
-    pub(super) fn passed(body: B) -> Self {
-        Self {
-            body: Some(body),
-            held: None,
-        }
-    }
-
+    /// Without what is held a body is not counted.
     #[inline(always)]
     pub(super) fn new(body: B, held: Option<Held>) -> Self {
         Self { body: Some(body), held }
@@ -67,8 +59,7 @@ where
             return Poll::Ready(None);
         };
         if let Some(held) = &mut this.held {
-            held.hold.asked();
-            ready!(held.hold.poll_room(context));
+            ready!(held.hold.asked(context));
         }
         let frame = match Pin::new(body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,

@@ -9,14 +9,11 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody, ResponseFuture,
-    call::{Call, Pending, admitted, refuse},
-    future::Admitted,
+    call::{Call, Pending, admitted, passed, refuse},
+    future::{Admitted, Kind},
     layer::{Answering, Shared},
 };
-use crate::{
-    admission::Verdict,
-    capacity::{Demand, Priority},
-};
+use crate::{admission::Verdict, capacity::Priority, respond::Wanted};
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
 #[derive(Clone, Debug)]
@@ -66,41 +63,56 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = &*self.shared;
-        if shared.passes(request.method()) {
-            let request = request.map(Guarded::passed);
-            return ResponseFuture::passed(|| self.inner.call(request));
-        }
-        if shared.shows_heads() {
+        // The inner service is called at one place, so that it can become a part of this.
+        let (held, admitted) = if shared.passes(request.method()) {
+            (None, None)
+        } else if shared.shows_heads() {
             return self.call_by_head(request);
-        }
-        let demand = shared.demand(&request);
-        match shared.admission.admit(demand, Priority::Usual) {
-            Verdict::Admitted(hold) => {
-                let (kept, admitted) = Admitted::of(&request, demand, hold);
-                let request = request.map(|body| kept.around(body));
-                ResponseFuture::admitted(|| self.inner.call(request), admitted)
-            }
-            verdict => self.otherwise(request, demand, verdict),
+        } else {
+            let wanted = shared.wanted(&request);
+            let Some(hold) = shared.admission.try_admit(wanted.demand) else {
+                return self.decide(request, wanted);
+            };
+            let (held, admitted) = Admitted::of(&request, wanted, hold);
+            (held, Some(admitted))
+        };
+        // At once where they stay: requests and futures are large.
+        ResponseFuture {
+            kind: Kind::Going {
+                inner: self.inner.call(request.map(|body| Guarded::new(body, held))),
+            },
+            admitted,
         }
     }
 }
 
 impl<S> StorageGuard<S> {
     /// Where somebody wants to see all of a request's head: it is taken apart for that and put together again.
+    #[inline(never)]
     fn call_by_head<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
     where
         S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
         B: Body + Send + Unpin + 'static,
     {
         let (parts, body) = request.into_parts();
-        let (demand, verdict) = self.shared.decide_by_head(&parts, &body);
-        self.otherwise(Request::from_parts(parts, body), demand, verdict)
+        let (wanted, verdict) = self.shared.decide_by_head(&parts, &body);
+        self.otherwise(Request::from_parts(parts, body), wanted, verdict)
+    }
+
+    #[cold]
+    fn decide<B, R>(&mut self, request: Request<B>, wanted: Wanted) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
+        B: Body + Send + Unpin + 'static,
+    {
+        let verdict = self.shared.admission.admit(wanted.demand, Priority::Usual);
+        self.otherwise(request, wanted, verdict)
     }
 
     fn otherwise<B, R>(
         &mut self,
         request: Request<B>,
-        demand: Demand,
+        wanted: Wanted,
         verdict: Verdict<Answering>,
     ) -> ResponseFuture<S, B>
     where
@@ -108,8 +120,8 @@ impl<S> StorageGuard<S> {
         B: Body + Send + Unpin + 'static,
     {
         match verdict {
-            Verdict::Admitted(hold) => admitted(request, demand, &mut self.inner, hold),
-            Verdict::Passed => ResponseFuture::passed(|| self.inner.call(request.map(Guarded::passed))),
+            Verdict::Admitted(hold) => admitted(request, wanted, &mut self.inner, hold),
+            Verdict::Passed => passed(request, &mut self.inner),
             // The inner service stays as ready as it was; a permit that it took goes with it.
             Verdict::Refused(refusal) => ResponseFuture::refused(refuse(&self.shared.answering, refusal, request)),
             Verdict::Waits(waits) => {
@@ -118,7 +130,7 @@ impl<S> StorageGuard<S> {
                 let ready = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::waiting(Pending::new(
                     ready,
-                    Call { request, demand },
+                    Call { request, wanted },
                     waits,
                     self.shared.clone(),
                 ))

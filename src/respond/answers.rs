@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response,
+    HeaderMap, HeaderValue, Response,
     header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER},
     request::Parts,
 };
@@ -10,7 +10,7 @@ use http::{
 use super::{
     Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
     decimal::decimal,
-    protocol::{Wording, problem},
+    protocol::{Spoken, Wording, problem},
     render::{Head, HeadRef},
 };
 use crate::{admission::LiveLimits, capacity::Refusal};
@@ -29,29 +29,43 @@ pub(crate) struct Answers {
 /// What is remembered of a request in case that it is refused late.
 #[derive(Debug)]
 pub(crate) struct Remembered {
-    wording: Wording,
+    /// None: as the service's own answer.
+    wording: Option<Wording>,
     head: Option<Box<Head>>,
 }
 
 impl Answers {
     /// What a late answer will need. Allocates only for a renderer that wants the head.
     ///
-    /// Whether a protocol of its own is spoken is looked for only where the length is unknown: a handful of headers cost
-    /// as much as the rest of the decision, and a request of known length is rarely refused late.
-    #[inline]
-    pub(crate) fn remember(&self, request: HeadRef<'_>, length_is_known: bool) -> Remembered {
+    /// Headers are looked at only where the length is unknown: a single look-up costs a third of the decision, and a
+    /// request of known length is rarely refused late.
+    #[inline(always)]
+    pub(crate) fn remember(&self, request: HeadRef<'_>, length_is_known: bool, spoken: Spoken) -> Remembered {
+        if self.renderer.is_none() && self.protocol.is_none() && length_is_known {
+            return Remembered {
+                wording: None,
+                head: None,
+            };
+        }
+        self.remember_head(request, spoken)
+    }
+
+    #[inline(never)]
+    fn remember_head(&self, request: HeadRef<'_>, spoken: Spoken) -> Remembered {
         if let Some(renderer) = &self.renderer {
             return Remembered {
-                wording: Wording::default(),
+                wording: None,
                 head: renderer.keeps_head().then(|| Box::new(request.to_head())),
             };
         }
         let wording = match self.protocol {
             Some(protocol) => Wording::of(protocol, request.headers),
-            None if length_is_known => Wording::preferred(request.headers),
-            None => Wording::detect(request),
+            None => spoken.0.unwrap_or_else(|| Wording::detect(request)),
         };
-        Remembered { wording, head: None }
+        Remembered {
+            wording: Some(wording),
+            head: None,
+        }
     }
 
     /// The answer to a request that is refused at once.
@@ -80,9 +94,19 @@ impl Answers {
         response
     }
 
-    /// The answer to a request that was admitted at first.
-    pub(crate) fn answer_late(&self, refusal: Refusal, remembered: Remembered) -> Response<Bytes> {
-        self.write(refusal, remembered.wording, &remembered.head.unwrap_or_default())
+    /// The answer to a request that was admitted at first, in place of one with these headers, if the service did not fail
+    /// altogether. Where nothing is known of the request a page takes the place of a page: the service has looked at what
+    /// the client prefers.
+    pub(crate) fn answer_late(
+        &self,
+        refusal: Refusal,
+        remembered: Remembered,
+        replaced: Option<&HeaderMap>,
+    ) -> Response<Bytes> {
+        let wording = remembered
+            .wording
+            .unwrap_or_else(|| replaced.map_or(Wording::Problem, Wording::in_place_of));
+        self.write(refusal, wording, &remembered.head.unwrap_or_default())
     }
 
     fn write(&self, refusal: Refusal, wording: Wording, head: &Head) -> Response<Bytes> {

@@ -1,30 +1,47 @@
-use http::{
-    HeaderMap, HeaderName,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
-};
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, SizeHint};
 
-use super::Class;
+use super::{
+    Class, HeadRef,
+    protocol::{Signs, Spoken},
+};
 use crate::capacity::Demand;
+
+/// What a request wants to store; and what it speaks, where that was seen on the way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) demand: Demand,
+    pub(crate) spoken: Spoken,
+}
+
+impl Wanted {
+    fn only(demand: Demand) -> Self {
+        Self {
+            demand,
+            spoken: Spoken::default(),
+        }
+    }
+}
 
 /// What the request would store, from its kind, its body's size hint and its headers.
 ///
 /// The size hint comes first: the server that made the body has validated the length (RFC 9112 section 6.3).
-#[inline]
-pub(crate) fn demand(class: Class, headers: &HeaderMap, body: &impl Body, hints: &LengthHints) -> Demand {
+#[inline(always)]
+pub(crate) fn wanted(class: Class, request: HeadRef<'_>, body: &impl Body, hints: &LengthHints) -> Wanted {
     if class == Class::Exempt {
-        return Demand::Exempt;
+        return Wanted::only(Demand::Exempt);
     }
     let body = body.size_hint();
     // The usual case by itself, so that it is a few instructions among others.
     match (class, body.exact()) {
-        (Class::Stores, Some(bytes @ 1..)) if !hints.always => Demand::Bytes(bytes),
-        _ => other_demand(class, headers, &body, hints),
+        (Class::Stores, Some(bytes @ 1..)) if !hints.always => Wanted::only(Demand::Bytes(bytes)),
+        _ => otherwise_wanted(class, request, &body, hints),
     }
 }
 
-fn other_demand(class: Class, headers: &HeaderMap, body: &SizeHint, hints: &LengthHints) -> Demand {
-    let told = Told::by(headers, hints);
+#[inline(never)]
+fn otherwise_wanted(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: &LengthHints) -> Wanted {
+    let told = Told::by(request.headers, hints);
     let length = match body.exact() {
         Some(exact) => Some(exact),
         None => told.declared().map(|declared| declared.max(body.lower())),
@@ -35,33 +52,39 @@ fn other_demand(class: Class, headers: &HeaderMap, body: &SizeHint, hints: &Leng
         _ => told.hinted,
     };
     let length = length.max(hinted);
-    match (class, length) {
+    let demand = match (class, length) {
         (Class::StoresBytes(bytes), length) => Demand::Declared(bytes.max(length.unwrap_or(0))),
         (_, Some(bytes @ 1..)) => Demand::Bytes(bytes),
         (Class::Creates, _) | (_, Some(0)) => Demand::Creates,
         (_, None) if body.lower() > 0 => Demand::Bytes(body.lower()),
         (_, None) => Demand::Unknown,
+    };
+    Wanted {
+        demand,
+        spoken: Spoken::by(&told.signs, request),
     }
 }
 
-/// What the headers say of a length, found in one pass: to look up each of a handful costs three times as much.
+/// What the headers say, of a length and else, found in one pass: to look up each of a handful costs three times as much.
 #[derive(Default)]
-struct Told {
+struct Told<'a> {
     length: Option<u64>,
     is_encoded: bool,
     hinted: Option<u64>,
+    signs: Signs<'a>,
 }
 
-impl Told {
-    fn by(headers: &HeaderMap, hints: &LengthHints) -> Self {
+impl<'a> Told<'a> {
+    fn by(headers: &'a HeaderMap, hints: &LengthHints) -> Self {
         let mut told = Self::default();
         for (name, value) in headers {
-            if *name == CONTENT_LENGTH {
-                told.length = told.length.max(digits(value.as_bytes()));
-            } else if *name == TRANSFER_ENCODING {
-                told.is_encoded = true;
+            let text = name.as_str();
+            match text {
+                "content-length" => told.length = told.length.max(digits(value.as_bytes())),
+                "transfer-encoding" => told.is_encoded = true,
+                _ => told.signs.see(text, value),
             }
-            if hints.names.contains(name) {
+            if hints.may_be(text) && hints.names.contains(name) {
                 told.hinted = told.hinted.max(digits(value.as_bytes()));
             }
         }
@@ -80,33 +103,48 @@ impl Told {
 #[derive(Clone, Debug)]
 pub(crate) struct LengthHints {
     names: Box<[HeaderName]>,
+    /// A bit for each length that a name has, modulo 64: most headers are told from all of them by it.
+    lengths: u64,
     /// Also where the body's own length is known and not zero.
     always: bool,
 }
 
 impl LengthHints {
     pub(crate) fn always(names: Vec<HeaderName>) -> Self {
+        Self::new(names.into(), true)
+    }
+
+    fn new(names: Box<[HeaderName]>, always: bool) -> Self {
         Self {
-            names: names.into(),
-            always: true,
+            lengths: names
+                .iter()
+                .fold(0, |lengths, name| lengths | length_bit(name.as_str())),
+            names,
+            always,
         }
+    }
+
+    #[inline]
+    fn may_be(&self, name: &str) -> bool {
+        self.lengths & length_bit(name) != 0
     }
 }
 
 impl Default for LengthHints {
     /// What tus, Finder, ownCloud and S3 clients send, where the body itself has no length or none yet.
     fn default() -> Self {
-        Self {
-            names: [
-                HeaderName::from_static("upload-length"),
-                HeaderName::from_static("x-expected-entity-length"),
-                HeaderName::from_static("oc-total-length"),
-                HeaderName::from_static("x-amz-decoded-content-length"),
-            ]
-            .into(),
-            always: false,
-        }
+        let names = [
+            HeaderName::from_static("upload-length"),
+            HeaderName::from_static("x-expected-entity-length"),
+            HeaderName::from_static("oc-total-length"),
+            HeaderName::from_static("x-amz-decoded-content-length"),
+        ];
+        Self::new(names.into(), false)
     }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }
 
 fn digits(bytes: &[u8]) -> Option<u64> {
@@ -151,7 +189,7 @@ mod tests {
     }
 
     fn demand_of(class: Class, parts: &Parts, hint: SizeHint, hints: &LengthHints) -> Demand {
-        demand(class, &parts.headers, &Hinted(hint), hints)
+        wanted(class, HeadRef::from(parts), &Hinted(hint), hints).demand
     }
 
     fn demanded(method: &str, hint: SizeHint, headers: &[(&str, &str)]) -> Demand {

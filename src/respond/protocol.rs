@@ -113,10 +113,26 @@ impl Wording {
         Self::from(Format::preferred(headers))
     }
 
+    /// That of plain HTTP, in place of an answer with these headers.
+    pub(super) fn in_place_of(headers: &HeaderMap) -> Self {
+        if starts_with(content_type(headers), "text/html") {
+            Self::Page
+        } else {
+            Self::Problem
+        }
+    }
+
     /// The protocol that the request speaks, as far as it shows.
     pub(super) fn detect(request: HeadRef<'_>) -> Self {
+        let mut signs = Signs::default();
+        for (name, value) in request.headers {
+            signs.see(name.as_str(), value);
+        }
+        Self::by(&signs, request)
+    }
+
+    fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
         let headers = request.headers;
-        let signs = Signs::of(headers);
         let content_type = signs.content_type.map_or(&[][..], HeaderValue::as_bytes);
         // Of `application/grpc`, `application/connect+` and `application/x-protobuf`; a comparison takes longer than this.
         let of_ours = matches!(content_type.get(12), Some(b'g' | b'G' | b'c' | b'C' | b'x' | b'X'));
@@ -185,10 +201,20 @@ impl From<Format> for Wording {
     }
 }
 
+/// What a request speaks, where somebody has looked at all of its headers already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spoken(pub(super) Option<Wording>);
+
+impl Spoken {
+    pub(super) fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
+        Self(Some(Wording::by(signs, request)))
+    }
+}
+
 /// What shows in a request's headers of the protocol that it speaks. Found in one pass: to look for each took ten times
 /// as long as all of the rest of a decision.
 #[derive(Default)]
-struct Signs<'a> {
+pub(super) struct Signs<'a> {
     content_type: Option<&'a HeaderValue>,
     accept: Option<&'a HeaderValue>,
     connect: bool,
@@ -198,21 +224,19 @@ struct Signs<'a> {
 }
 
 impl<'a> Signs<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
-        let mut signs = Self::default();
-        for (name, value) in headers {
-            match name.as_str() {
-                "accept" => signs.accept = signs.accept.or(Some(value)),
-                "content-type" => signs.content_type = signs.content_type.or(Some(value)),
-                "connect-protocol-version" => signs.connect = true,
-                "tus-resumable" => signs.tus = true,
-                "upload-draft-interop-version" | "upload-complete" => signs.resumable_upload = true,
-                "x-amz-content-sha256" | "x-amz-date" => signs.s3 = true,
-                "authorization" => signs.s3 |= value.as_bytes().starts_with(b"AWS4-"),
-                _ => {}
-            }
+    /// Takes in one header.
+    #[inline(always)]
+    pub(super) fn see(&mut self, name: &str, value: &'a HeaderValue) {
+        match name {
+            "accept" => self.accept = self.accept.or(Some(value)),
+            "content-type" => self.content_type = self.content_type.or(Some(value)),
+            "connect-protocol-version" => self.connect = true,
+            "tus-resumable" => self.tus = true,
+            "upload-draft-interop-version" | "upload-complete" => self.resumable_upload = true,
+            "x-amz-content-sha256" | "x-amz-date" => self.s3 = true,
+            "authorization" => self.s3 |= value.as_bytes().starts_with(b"AWS4-"),
+            _ => {}
         }
-        signs
     }
 }
 

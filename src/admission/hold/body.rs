@@ -3,41 +3,30 @@ use std::{
         Arc,
         atomic::Ordering::{Relaxed, Release},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use super::{BODY, Half, MAX_SCOPES, POLLED, Wish, trip_code};
+use super::{
+    BODY, MAX_SCOPES, POLLED, Slot,
+    growth::{AHEAD, ASKED, Ahead, GROWN, UNBOUND},
+    trip_code,
+};
 use crate::{
     admission::MAX_TENANTS,
-    capacity::{Priority, Progress, Reason, Refusal},
-    tenant::{Denied, DeniedKind, Waiter},
+    capacity::{Reason, Refusal},
+    tenant::DeniedKind,
 };
 
 /// The request body's half of a hold: counts what passes, closes what is written, and takes more when more comes.
+///
+/// Small, because it is moved about with every request; the rest is in the [slot](Growth).
 #[derive(Debug)]
 pub(crate) struct BodyHold<C> {
-    pub(super) half: Half<C>,
-    progress: Progress,
-    /// The bytes that are paid for.
-    reserved: u64,
-    polled: bool,
-    priority: Priority,
-    /// Took more than it began with, ahead of what came.
-    grown: bool,
-    /// In report-only mode, after the refusal that would have been: reserves no more.
-    unbound: bool,
-    ahead: Option<Box<Ahead>>,
-}
-
-/// Of a body of unknown length whose tenants' ledgers may have to ask a store: that takes a while, so it is done before a
-/// frame is there.
-#[derive(Debug)]
-struct Ahead {
-    /// What is still to be asked for at the edge.
-    rest: u64,
-    waiter: Option<(usize, Arc<Waiter>)>,
-    /// So much was not to be had, so what was had instead is the last.
-    edge: Option<Denied>,
+    slot: Arc<Slot<C>>,
+    /// Bytes that were handed on.
+    relayed: u64,
+    /// Up to here nothing needs attention: frames below are paid for, and no piece of the hold can be closed.
+    attend: u64,
 }
 
 /// What is short for a body to grow.
@@ -48,97 +37,115 @@ enum Short {
 }
 
 /// A growing hold is taken ahead by as much as it has, up to this, so that not every frame costs a reservation.
-const AHEAD: u64 = 1 << 20;
+const LEAP: u64 = 1 << 20;
 
 impl<C> BodyHold<C> {
-    #[inline]
-    pub(super) fn new(half: Half<C>, wish: &Wish) -> Self {
+    #[inline(always)]
+    pub(super) fn new(slot: Arc<Slot<C>>) -> Self {
+        // The first look at the body needs attention: from then on something may be written.
         Self {
-            reserved: wish.bytes,
-            progress: Progress::new(wish.write_buffer),
-            polled: wish.is_empty,
-            priority: wish.priority,
-            grown: false,
-            unbound: false,
-            ahead: None,
-            half,
+            slot,
+            relayed: 0,
+            attend: 0,
         }
     }
 
     /// What the layer needs for requests under way.
     pub(crate) fn context(&self) -> &C {
-        &self.half.pool.context
+        &self.slot.home.context
     }
 
     /// Reserves no more; what comes is counted all the same.
     pub(super) fn unbind(&mut self) {
-        self.unbound = true;
+        self.slot.growth.mark(UNBOUND);
     }
 
-    /// From now on [`poll_room`](Self::poll_room) sees to it that there is room before a frame is there.
+    /// From now on [`asked`](Self::asked) sees to it that there is room before a frame is there.
     pub(super) fn wait_ahead(&mut self) {
-        self.ahead = Some(Box::new(Ahead {
-            rest: 0,
-            waiter: None,
-            edge: None,
-        }));
+        self.slot.growth.put_ahead(Box::default());
     }
 
-    /// Waits until there is room for the next frame, or certainly none.
-    #[inline]
-    pub(crate) fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
-        if self.ahead.is_none() || self.unbound {
+    /// The service asks for the next frame: all but its write buffer of what it got is written. Waits, where a store has
+    /// to be asked, until there is room for a frame, or certainly none.
+    #[inline(always)]
+    pub(crate) fn asked(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.relayed < self.attend {
             return Poll::Ready(());
         }
-        self.poll_ahead(context)
+        self.attend_to(context)
     }
 
     #[inline(never)]
-    fn poll_ahead(&mut self, context: &Context<'_>) -> Poll<()> {
+    fn attend_to(&mut self, context: &Context<'_>) -> Poll<()> {
+        let growth = &self.slot.growth;
+        let marks = growth.marks.load(Relaxed) | ASKED;
+        growth.marks.store(marks, Relaxed);
+        if self.relayed >= growth.next_close.load(Relaxed) {
+            self.close_piece();
+        }
+        if marks & (AHEAD | UNBOUND) == AHEAD {
+            ready!(self.wait_for_room(context));
+        }
+        self.set_attend();
+        Poll::Ready(())
+    }
+
+    #[inline]
+    fn set_attend(&mut self) {
+        let growth = &self.slot.growth;
+        let next_close = growth.next_close.load(Relaxed);
+        self.attend = match growth.marks.load(Relaxed) & (AHEAD | UNBOUND) {
+            0 => next_close.min(growth.reserved().saturating_add(1)),
+            AHEAD => 0,
+            _ => next_close,
+        };
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Some(mut ahead) = self.slot.growth.take_ahead() else {
+            return Poll::Ready(());
+        };
+        let outcome = self.poll_ahead(&mut ahead, context);
+        self.slot.growth.put_ahead(ahead);
+        outcome
+    }
+
+    fn poll_ahead(&mut self, ahead: &mut Ahead, context: &Context<'_>) -> Poll<()> {
         loop {
-            let Some(ahead) = &mut self.ahead else {
-                return Poll::Ready(());
-            };
             if let Some((at, waiter)) = &ahead.waiter {
-                let Poll::Ready(outcome) = waiter.poll(context) else {
-                    return Poll::Pending;
-                };
+                let outcome = ready!(waiter.poll(context));
                 let (at, bytes) = (*at, waiter.bytes);
                 ahead.waiter = None;
                 match outcome {
-                    Ok(()) => self.half.slot().tenants_at(at).add(bytes),
+                    Ok(()) => self.slot.tenants_at(at).add(bytes),
                     Err(denied) => ahead.deny(denied),
                 }
             }
-            let relayed = self.progress.relayed();
-            let Some(ahead) = &mut self.ahead else {
-                return Poll::Ready(());
-            };
-            let maximum = self.half.pool.rules.limits.load().maximum;
+            let relayed = self.relayed;
+            let reserved = self.slot.growth.reserved();
+            let maximum = self.slot.rules().limits.maximum();
             let wanted = match ahead.edge {
-                None if self.reserved >= relayed.saturating_add(AHEAD / 2).min(maximum) => return Poll::Ready(()),
-                None => relayed.saturating_add(AHEAD),
+                None if reserved >= relayed.saturating_add(LEAP / 2).min(maximum) => return Poll::Ready(()),
+                None => relayed.saturating_add(LEAP),
                 Some(_) if ahead.rest == 0 => return Poll::Ready(()),
                 // All that there is; frames that do not fit into it do not fit.
-                Some(_) => self
-                    .reserved
-                    .max(relayed)
-                    .saturating_add(std::mem::take(&mut ahead.rest)),
+                Some(_) => reserved.max(relayed).saturating_add(std::mem::take(&mut ahead.rest)),
             };
             match self.extend_to(wanted.min(maximum)) {
                 // What comes may still fit, though not so much of it.
                 Ok(()) | Err(Short::Refused(_)) => return Poll::Ready(()),
-                Err(Short::Waits(at, bytes)) => self.ask(at, bytes),
+                Err(Short::Waits(at, bytes)) => self.ask(ahead, at, bytes),
             }
         }
     }
 
     /// Asks a ledger's store for more, and notes whom to wait for.
-    fn ask(&mut self, at: usize, bytes: u64) {
-        let (Some(ahead), Some(ledger)) = (&mut self.ahead, self.half.pool.rules.tenants.get(at)) else {
+    fn ask(&self, ahead: &mut Ahead, at: usize, bytes: u64) {
+        let Some(ledger) = self.slot.rules().tenants.get(at) else {
             return;
         };
-        let slot = self.half.slot().tenants_at(at);
+        let slot = self.slot.tenants_at(at);
         let Some(place) = slot.place() else { return };
         match ledger.core().charge_more(place, bytes, true) {
             Ok(None) => slot.add(bytes),
@@ -147,34 +154,28 @@ impl<C> BodyHold<C> {
         }
     }
 
-    /// The service asks for the next frame: all but its write buffer of what it got is written.
-    #[inline]
-    pub(crate) fn asked(&mut self) {
-        self.polled = true;
-        if let Some((before, now)) = self.progress.asked() {
-            self.close(before, now);
-        }
-    }
-
     /// A frame is about to be handed on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn relay(&mut self, bytes: u64) -> Result<(), Refusal> {
-        self.progress.relay(bytes);
-        if self.progress.relayed() <= self.reserved {
+        self.relayed = self.relayed.saturating_add(bytes);
+        if self.relayed < self.attend {
             return Ok(());
         }
         self.grow()
     }
 
+    /// Takes more, if what is handed on is not paid for.
     #[inline(never)]
     fn grow(&mut self) -> Result<(), Refusal> {
-        if self.unbound {
+        let growth = &self.slot.growth;
+        let reserved = growth.reserved();
+        let needed = self.relayed;
+        if needed <= reserved || growth.has(UNBOUND) {
             return Ok(());
         }
-        let needed = self.progress.relayed();
         let ahead = needed
-            .saturating_add(self.reserved.min(AHEAD))
-            .min(self.half.pool.rules.limits.load().maximum);
+            .saturating_add(reserved.min(LEAP))
+            .min(self.slot.rules().limits.maximum());
         if ahead > needed && self.extend_to(ahead).is_ok() {
             return Ok(());
         }
@@ -189,13 +190,13 @@ impl<C> BodyHold<C> {
                 }
             }
         };
-        let rules = &self.half.pool.rules;
+        let rules = self.slot.rules();
         if !rules.tell_refused(&refusal) {
-            self.unbound = true;
+            self.slot.growth.mark(UNBOUND);
             return Ok(());
         }
-        let slot = self.half.slot();
-        slot.tripped.store(trip_code(&refusal, rules, slot), Release);
+        let slot = &self.slot;
+        slot.tripped.store(trip_code(&refusal, slot), Release);
         Err(refusal)
     }
 
@@ -203,18 +204,23 @@ impl<C> BodyHold<C> {
     /// said already that there is no more.
     #[cold]
     fn overdraw(&mut self, at: usize, bytes: u64) -> Option<Refusal> {
-        let rules = &self.half.pool.rules;
-        let slot = self.half.slot().tenants_at(at);
+        let rules = self.slot.rules();
+        let slot = self.slot.tenants_at(at);
         let (place, ledger) = (slot.place()?, rules.tenants.get(at)?);
-        if let Some(denied) = self.ahead.as_ref().and_then(|ahead| ahead.edge) {
+        let ahead = self.slot.growth.take_ahead();
+        let edge = ahead.as_ref().and_then(|ahead| ahead.edge);
+        if let Some(ahead) = ahead {
+            self.slot.growth.put_ahead(ahead);
+        }
+        if let Some(denied) = edge {
             let tenant = ledger.core().tenant_at(place).unwrap_or_default();
-            let needed = self.progress.relayed();
+            let needed = self.relayed;
             let refusal = rules.tenant_refusal(denied.of_total(needed), at, &tenant, Some(needed));
             return Some(refusal.into_mid_stream());
         }
         ledger.core().force_at(place, bytes);
         slot.add(bytes);
-        if self.ahead.is_none() && !rules.limits.load().report_only {
+        if !self.slot.growth.has(AHEAD) && !rules.limits.load().report_only {
             self.wait_ahead();
         }
         None
@@ -222,24 +228,25 @@ impl<C> BodyHold<C> {
 
     /// Takes what a body of `bytes` needs beyond what it has, of all scopes and tenants or of none.
     fn extend_to(&mut self, bytes: u64) -> Result<(), Short> {
-        let pool = &*self.half.pool;
-        let rules = &*pool.rules;
+        let rules = self.slot.rules();
         // A largest body that became smaller meanwhile takes nothing back.
-        if bytes <= self.reserved {
+        let reserved = self.slot.growth.reserved();
+        if bytes <= reserved {
             return Ok(());
         }
+        let priority = self.slot.growth.priority();
         let refuse = |reason, place| {
             let refusal = rules.refusal(reason, place, Some(bytes)).into_mid_stream();
             Err(Short::Refused(refusal))
         };
-        if bytes > rules.limits.load().maximum {
+        if bytes > rules.limits.maximum() {
             return refuse(Reason::TooLarge, None);
         }
         let mut added = [0; MAX_SCOPES];
         for (place, (scope, more)) in rules.scopes.iter().zip(&mut added).enumerate() {
-            let taken = scope.amount(bytes, self.priority).and_then(|amount| {
-                let more = amount.saturating_sub(scope.tariff().total(self.reserved));
-                scope.extend(more, self.priority)
+            let taken = scope.amount(bytes, priority).and_then(|amount| {
+                let more = amount.saturating_sub(scope.tariff().total(reserved));
+                scope.extend(more, priority)
             });
             match taken {
                 Ok(taken) => *more = taken,
@@ -252,24 +259,30 @@ impl<C> BodyHold<C> {
                 }
             }
         }
-        if let Err(short) = self.charge_tenants(bytes) {
+        let charged = if rules.tenants.is_empty() {
+            Ok(())
+        } else {
+            self.charge_tenants(bytes)
+        };
+        if let Err(short) = charged {
             for (scope, more) in rules.scopes.iter().zip(added).rev() {
                 scope.core().bytes.refund(more);
             }
             return Err(short);
         }
-        for (left, more) in pool.slots.slot(self.half.index).left.iter().zip(added) {
+        for (left, more) in self.slot.left.iter().zip(added).take(rules.scopes.len()) {
             left.store(left.load(Relaxed) + more, Relaxed);
         }
-        self.reserved = bytes;
-        self.grown = true;
+        self.slot.growth.reserved.store(bytes, Relaxed);
+        self.slot.growth.mark(GROWN);
+        self.set_attend();
         Ok(())
     }
 
     /// Charges all tenants what a body of `bytes` needs beyond what is reserved of them, or none.
     fn charge_tenants(&self, bytes: u64) -> Result<(), Short> {
-        let rules = &self.half.pool.rules;
-        let slots = &self.half.slot().tenants;
+        let rules = self.slot.rules();
+        let slots = &self.slot.tenants;
         let mut added = [0; MAX_TENANTS];
         for (at, ((ledger, slot), more)) in rules.tenants.iter().zip(slots).zip(&mut added).enumerate() {
             let Some(place) = slot.place() else { continue };
@@ -301,9 +314,18 @@ impl<C> BodyHold<C> {
     }
 
     #[cold]
+    fn close_piece(&self) {
+        let growth = &self.slot.growth;
+        let mut closing = growth.closing();
+        if let Some((before, now)) = closing.asked(self.relayed) {
+            growth.keep(closing);
+            self.close(before, now);
+        }
+    }
+
     fn close(&self, before: u64, now: u64) {
-        let slot = self.half.slot();
-        for (scope, left) in self.half.pool.rules.scopes.iter().zip(&slot.left) {
+        let slot = &self.slot;
+        for (scope, left) in self.slot.rules().scopes.iter().zip(&slot.left) {
             let written = scope.tariff().written(now) - scope.tariff().written(before);
             let had = left.load(Relaxed);
             let closing = written.min(had);
@@ -316,10 +338,10 @@ impl<C> BodyHold<C> {
 
     /// Bytes that were taken ahead and never came cannot have been written.
     fn return_what_never_came(&self) {
-        let slot = self.half.slot();
-        let relayed = self.progress.relayed();
-        for (scope, left) in self.half.pool.rules.scopes.iter().zip(&slot.left) {
-            let unused = scope.tariff().total(self.reserved) - scope.tariff().total(relayed);
+        let slot = &self.slot;
+        let (relayed, reserved) = (self.relayed, slot.growth.reserved());
+        for (scope, left) in self.slot.rules().scopes.iter().zip(&slot.left) {
+            let unused = scope.tariff().total(reserved) - scope.tariff().total(relayed);
             let had = left.load(Relaxed);
             let unused = unused.min(had);
             left.store(had - unused, Relaxed);
@@ -328,29 +350,30 @@ impl<C> BodyHold<C> {
     }
 }
 
-impl Ahead {
-    /// Not so much; perhaps less.
-    fn deny(&mut self, denied: Denied) {
-        self.edge = Some(denied);
-        self.rest = denied.available();
-    }
-}
-
 impl<C> Drop for BodyHold<C> {
     #[inline]
     fn drop(&mut self) {
-        if let Some((at, waiter)) = self.ahead.as_mut().and_then(|ahead| ahead.waiter.take()) {
+        let slot = &self.slot;
+        let marks = slot.growth.marks.load(Relaxed);
+        if marks & (AHEAD | GROWN) != 0 {
+            self.let_go();
+        }
+        slot.relayed.store(self.relayed, Relaxed);
+        slot.leave(BODY, if marks & ASKED != 0 { POLLED } else { 0 });
+    }
+}
+
+impl<C> BodyHold<C> {
+    #[inline(never)]
+    fn let_go(&self) {
+        let waits = self.slot.growth.take_ahead().and_then(|ahead| ahead.waiter);
+        if let Some((at, waiter)) = waits {
             if waiter.abandon() {
-                self.half.slot().tenants_at(at).add(waiter.bytes);
+                self.slot.tenants_at(at).add(waiter.bytes);
             }
         }
-        if self.grown && self.progress.relayed() < self.reserved {
+        if self.relayed < self.slot.growth.reserved() && self.slot.growth.has(GROWN) {
             self.return_what_never_came();
         }
-        let slot = self.half.slot();
-        if !self.half.pool.rules.tenants.is_empty() {
-            slot.relayed.store(self.progress.relayed(), Relaxed);
-        }
-        self.half.leave(BODY, if self.polled { POLLED } else { 0 });
     }
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     admission::{Limits, LiveLimits},
     capacity::Reason,
-    respond::{Answers, TemporaryStatus},
+    respond::{Answers, LengthHints, TemporaryStatus, Wanted, class_of, wanted},
+    test_util::ScriptedBody,
 };
 
 fn parts(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
@@ -358,10 +359,10 @@ fn a_renderer_can_build_on_a_protocol() {
         ..Answers::default()
     };
     let parts = || parts("PUT", "/there", &[("accept", "text/html")]);
-    let remembered = answers.remember((&parts()).into(), true);
+    let remembered = answers.remember((&parts()).into(), true, Spoken::default());
     for response in [
         answer_to(&answers, Reason::Space, parts()),
-        answers.answer_late(Refusal::new(Reason::Space), remembered),
+        answers.answer_late(Refusal::new(Reason::Space), remembered, None),
     ] {
         assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
         assert_eq!(response.headers()["x-path"], "/there");
@@ -372,13 +373,47 @@ fn a_renderer_can_build_on_a_protocol() {
 #[test]
 fn late_answers_remember_the_protocol() {
     let answers = Answers::default();
-    let remembered = answers.remember(
-        (&parts("POST", "/p.S/M", &[("content-type", "application/grpc")])).into(),
-        false,
+    let grpc = parts("POST", "/p.S/M", &[("content-type", "application/grpc")]);
+    for spoken in [Spoken::default(), wanted_of(&grpc).spoken] {
+        let remembered = answers.remember((&grpc).into(), false, spoken);
+        let response = answers.answer_late(Refusal::new(Reason::Space), remembered, None);
+        assert_eq!(response.headers()["grpc-status"], "8");
+    }
+}
+
+fn wanted_of(parts: &Parts) -> Wanted {
+    let body = ScriptedBody::new();
+    wanted(class_of(&parts.method), parts.into(), &body, &LengthHints::default())
+}
+
+/// Nobody looks at the headers of a request of known length; the service did, and a page takes the place of a page.
+#[test]
+fn late_answers_of_known_length_are_as_the_service_s_own() {
+    let answers = Answers::default();
+    let http = Answers {
+        protocol: Some(Protocol::Http),
+        ..Answers::default()
+    };
+    let parts = parts("PUT", "/", &[("accept", "text/plain")]);
+    let late = |answers: &Answers, replaced: Option<&'static str>| {
+        let remembered = answers.remember((&parts).into(), true, Spoken::default());
+        let mut headers = HeaderMap::new();
+        if let Some(content_type) = replaced {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        let response = answers.answer_late(Refusal::new(Reason::Space), remembered, replaced.map(|_| &headers));
+        response.headers()["content-type"].to_str().expect("text").to_owned()
+    };
+    assert_eq!(
+        late(&answers, Some("text/html; charset=utf-8")),
+        "text/html; charset=utf-8"
     );
-    let response = answers.answer_late(Refusal::new(Reason::Space), remembered);
-    assert_eq!(response.headers()["grpc-status"], "8");
-    let known = answers.remember((&parts("PUT", "/", &[("accept", "text/plain")])).into(), true);
-    let response = answers.answer_late(Refusal::new(Reason::Space), known);
-    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    for other in [Some("text/plain"), Some("application/json"), None] {
+        assert_eq!(late(&answers, other), "application/problem+json");
+    }
+    assert_eq!(
+        late(&http, Some("text/html")),
+        "text/plain; charset=utf-8",
+        "as was asked for"
+    );
 }
