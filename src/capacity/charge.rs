@@ -149,7 +149,7 @@ impl Tariff {
     }
 
     /// What a request takes that stores `bytes` in all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn total(&self, bytes: u64) -> u64 {
         match self.charge {
             Charge::All => self.size_of(bytes),
@@ -159,7 +159,7 @@ impl Tariff {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn size_of(&self, bytes: u64) -> u64 {
         if self.shift == 0 || bytes > u64::MAX / 2 {
             return self.model.size_of(bytes, self.block_size);

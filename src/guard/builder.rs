@@ -11,7 +11,8 @@ use crate::{
     admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS, Resource, Scope},
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
     respond::{
-        Answers, Classifier, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter, TemporaryStatus, TenantKey,
+        Answers, Classifier, Key, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter, TemporaryStatus,
+        TenantKey,
     },
     tenant::{Ledger, is_name},
 };
@@ -30,7 +31,7 @@ pub struct StorageGuardBuilder {
     answers: Answers,
     linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
-    tenants: Vec<(Ledger, Box<dyn TenantKey>)>,
+    tenants: Vec<(Ledger, Key)>,
     missing_tenant: MissingTenant,
     stored_if: Option<Box<StoredIf>>,
 }
@@ -72,7 +73,7 @@ impl StorageGuardBuilder {
     /// larger than the whole limit. Requests that are never refused, such as `DELETE`, are looked at for
     /// [`Stored`](crate::Stored) only.
     pub fn tenant(mut self, ledger: Ledger, key: impl TenantKey + 'static) -> Self {
-        self.tenants.push((ledger, Box::new(key)));
+        self.tenants.push((ledger, Key::new(key)));
         self
     }
 

@@ -8,7 +8,7 @@ use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
     admission::{Admission, LiveSettings, Resource, TenantNames, Verdict},
     capacity::{BuildError, Demand, Priority, Reason},
-    respond::{self, Answers, Class, Classifier, HeadRef, LengthHints, MissingTenant, TenantKey, Wanted, class_of},
+    respond::{self, Answers, Class, Classifier, HeadRef, Key, LengthHints, MissingTenant, Wanted, class_of},
 };
 
 /// Refuses requests that cannot be stored before the inner service runs.
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) enabled: bool,
     pub(super) admission: Admission<Answering>,
     /// One for each ledger of the admission.
-    pub(super) tenant_keys: Vec<Box<dyn TenantKey>>,
+    pub(super) tenant_keys: Vec<Key>,
     pub(super) missing_tenant: MissingTenant,
     /// None: [`DefaultClassifier`](crate::DefaultClassifier), which needs no more than the method.
     pub(super) classifier: Option<Box<dyn Classifier>>,
@@ -90,7 +90,7 @@ impl Shared {
     /// again moves all of it twice.
     #[inline]
     pub(super) fn shows_heads(&self) -> bool {
-        self.classifier.is_some() || self.essential.is_some() || !self.tenant_keys.is_empty()
+        self.classifier.is_some() || self.essential.is_some() || self.tenant_keys.iter().any(Key::wants_parts)
     }
 
     /// Whether the method alone says that there is nothing to decide and nothing to count.
@@ -110,17 +110,21 @@ impl Shared {
         respond::wanted(class, HeadRef::of(request), request.body(), &self.length_hints)
     }
 
+    /// Decides about a request that is still whole, on the accounts of its tenants too.
+    pub(super) fn decide_whole(&self, head: HeadRef<'_>, demand: Demand) -> Verdict<Answering> {
+        self.admit_for_tenants(demand, head, None)
+    }
+
     pub(super) fn decide_by_head<B: Body>(&self, parts: &Parts, body: &B) -> (Wanted, Verdict<Answering>) {
         let class = match &self.classifier {
             Some(classifier) => classifier.classify(parts),
             None => class_of(&parts.method),
         };
         let wanted = respond::wanted(class, HeadRef::from(parts), body, &self.length_hints);
-        let demand = wanted.demand;
         let verdict = if self.tenant_keys.is_empty() {
-            self.admission.admit(demand, self.priority(parts))
+            self.admission.admit(wanted.demand, self.priority(parts))
         } else {
-            self.admit_for_tenants(demand, parts)
+            self.admit_for_tenants(wanted.demand, HeadRef::from(parts), Some(parts))
         };
         (wanted, verdict)
     }
@@ -133,23 +137,25 @@ impl Shared {
         }
     }
 
-    fn admit_for_tenants(&self, demand: Demand, parts: &Parts) -> Verdict<Answering> {
+    fn admit_for_tenants(&self, demand: Demand, head: HeadRef<'_>, parts: Option<&Parts>) -> Verdict<Answering> {
         // Neither does it store anything, nor can it have freed anything (RFC 9110 section 9.2.1).
-        if demand == Demand::Exempt && parts.method.is_safe() {
+        if demand == Demand::Exempt && head.method().is_safe() {
             return Verdict::Passed;
         }
-        match self.tenants(parts) {
-            Ok(names) => self.admission.admit_for(demand, self.priority(parts), &names),
+        let priority = parts.map_or(Priority::Usual, |parts| self.priority(parts));
+        match self.tenants(head, parts) {
+            Ok(names) => self.admission.admit_for(demand, priority, &names),
             Err(_) if demand == Demand::Exempt => Verdict::Passed,
             Err(reason) => self.admission.refuse_unnamed(reason),
         }
     }
 
     /// On whose accounts the request is.
-    fn tenants<'a>(&'a self, parts: &'a Parts) -> Result<TenantNames<'a>, Reason> {
+    #[inline]
+    fn tenants<'a>(&'a self, head: HeadRef<'a>, parts: Option<&'a Parts>) -> Result<TenantNames<'a>, Reason> {
         let mut names = TenantNames::default();
         for (name, key) in names.iter_mut().zip(&self.tenant_keys) {
-            *name = self.missing_tenant.resolve(key.tenant(parts))?;
+            *name = self.missing_tenant.resolve(key.tenant(head, parts))?;
         }
         Ok(names)
     }

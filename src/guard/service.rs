@@ -13,7 +13,11 @@ use super::{
     future::{Admitted, Kind},
     layer::{Answering, Shared},
 };
-use crate::{admission::Verdict, capacity::Priority, respond::Wanted};
+use crate::{
+    admission::Verdict,
+    capacity::Priority,
+    respond::{HeadRef, Wanted},
+};
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
 #[derive(Clone, Debug)]
@@ -70,6 +74,10 @@ where
             return self.call_by_head(request);
         } else {
             let wanted = shared.wanted(&request);
+            if !shared.tenant_keys.is_empty() {
+                let verdict = shared.decide_whole(HeadRef::of(&request), wanted.demand);
+                return self.otherwise(request, wanted, verdict);
+            }
             let Some(hold) = shared.admission.try_admit(wanted.demand) else {
                 return self.decide(request, wanted);
             };

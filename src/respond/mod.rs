@@ -24,4 +24,5 @@ pub(crate) use render::HeadRef;
 pub use render::{RenderContext, Renderer};
 pub use retry_after::RetryAfter;
 pub use status::TemporaryStatus;
+pub(crate) use tenant_key::Key;
 pub use tenant_key::{MissingTenant, TenantFrom, TenantKey};

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request::Parts};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request::Parts};
 
 use crate::capacity::Refusal;
 
@@ -111,6 +111,7 @@ pub(crate) struct HeadRef<'a> {
     pub(super) uri: &'a Uri,
     pub(super) version: Version,
     pub(super) headers: &'a HeaderMap,
+    pub(super) extensions: &'a Extensions,
 }
 
 impl<'a> HeadRef<'a> {
@@ -121,7 +122,12 @@ impl<'a> HeadRef<'a> {
             uri: request.uri(),
             version: request.version(),
             headers: request.headers(),
+            extensions: request.extensions(),
         }
+    }
+
+    pub(crate) fn method(self) -> &'a Method {
+        self.method
     }
 
     pub(super) fn to_head(self) -> Head {
@@ -141,6 +147,7 @@ impl<'a> From<&'a Parts> for HeadRef<'a> {
             uri: &parts.uri,
             version: parts.version,
             headers: &parts.headers,
+            extensions: &parts.extensions,
         }
     }
 }

@@ -1,8 +1,9 @@
-use std::{borrow::Cow, fmt};
+use std::{any::Any, borrow::Cow, fmt};
 
 use http::{Extensions, HeaderName, request::Parts};
 use percent_encoding::percent_decode_str;
 
+use super::HeadRef;
 use crate::{capacity::Reason, tenant::is_name};
 
 /// Tells on whose account a request is. Any `Fn(&http::request::Parts) -> Option<String>` does; [`TenantFrom`] has the usual
@@ -30,6 +31,42 @@ pub trait TenantKey: Send + Sync {
 impl<F: Fn(&Parts) -> Option<String> + Send + Sync> TenantKey for F {
     fn tenant<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, str>> {
         self(parts).map(Cow::Owned)
+    }
+}
+
+/// A layer's key. The usual ones need no more than a request that is still whole.
+#[derive(Debug)]
+pub(crate) enum Key {
+    Usual(TenantFrom),
+    Other(OtherKey),
+}
+
+pub(crate) struct OtherKey(Box<dyn TenantKey>);
+
+impl Key {
+    pub(crate) fn new<K: TenantKey + 'static>(key: K) -> Self {
+        // As an `Any` that can be told from others, and taken out again.
+        let mut key = Some(key);
+        let usual = (&mut key as &mut dyn Any).downcast_mut::<Option<TenantFrom>>();
+        if let Some(usual) = usual.and_then(Option::take) {
+            return Self::Usual(usual);
+        }
+        #[expect(clippy::expect_used, reason = "only taken above, which returns")]
+        Self::Other(OtherKey(Box::new(key.expect("still there"))))
+    }
+
+    /// Whether it wants to see all of a request's head, apart from the body.
+    pub(crate) fn wants_parts(&self) -> bool {
+        matches!(self, Self::Other(_))
+    }
+
+    /// The tenant's name by the head of a request, which is there apart if the key wants it so.
+    #[inline]
+    pub(crate) fn tenant<'a>(&self, head: HeadRef<'a>, parts: Option<&'a Parts>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Usual(usual) => usual.find(head),
+            Self::Other(OtherKey(other)) => other.tenant(parts?),
+        }
     }
 }
 
@@ -86,26 +123,41 @@ impl TenantFrom {
     }
 }
 
-impl TenantKey for TenantFrom {
+impl TenantFrom {
     #[inline]
-    fn tenant<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, str>> {
+    fn find<'a>(&self, head: HeadRef<'a>) -> Option<Cow<'a, str>> {
         match &self.place {
             Place::Header(name) => {
-                let mut values = parts.headers.get_all(name).iter();
+                let mut values = head.headers.get_all(name).iter();
                 let value = values.next()?;
                 // Which of several would count is for each program on the way to say.
                 if values.next().is_some() {
                     return None;
                 }
-                std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)
+                // The usual names are ASCII, which is found out faster.
+                let name = value.to_str().ok();
+                name.or_else(|| std::str::from_utf8(value.as_bytes()).ok())
+                    .map(Cow::Borrowed)
             }
-            Place::Extension(name) => name(&parts.extensions).map(Cow::Borrowed),
+            Place::Extension(name) => name(head.extensions).map(Cow::Borrowed),
             Place::PathSegment(place) => {
-                let segment = parts.uri.path().strip_prefix('/')?.split('/').nth(*place)?;
+                let segment = head.uri.path().strip_prefix('/')?.split('/').nth(*place)?;
                 // The same tenant must not have two accounts.
                 percent_decode_str(segment).decode_utf8().ok()
             }
         }
+    }
+}
+
+impl TenantKey for TenantFrom {
+    fn tenant<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, str>> {
+        self.find(HeadRef::from(parts))
+    }
+}
+
+impl fmt::Debug for OtherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OtherKey")
     }
 }
 
