@@ -86,6 +86,7 @@ mod guard;
 mod observe;
 mod probe;
 mod respond;
+mod sync;
 mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
@@ -127,6 +128,26 @@ pub use respond::{
     Class, Classifier, DefaultClassifier, MissingTenant, Protocol, RenderContext, Renderer, RetryAfter,
     TemporaryStatus, TenantFrom, TenantKey,
 };
+
+/// The models of `models/`.
+#[cfg(storage_guard_loom)]
+#[doc(hidden)]
+pub mod __models {
+    macro_rules! models {
+        ($($module:path: $($name:ident)*;)*) => {
+            $($(pub fn $name() { use $module as module; module::$name(); })*)*
+        };
+    }
+    models! {
+        crate::capacity::models: what_fits_an_account_fits_the_disk closed_bytes_return_once
+            no_two_threads_have_the_same_place;
+        crate::admission::models: nobody_sees_some_old_and_some_new_limits a_hold_ends_once_whoever_goes_last
+            a_failure_is_not_forgotten_by_the_end_of_its_hold tenants_get_back_what_was_not_stored
+            a_slot_is_whole_for_its_next_user;
+        crate::tenant::models: granted_bytes_are_fetched_or_given_back whoever_waits_is_woken
+            what_is_given_back_is_not_spent debts_come_before_grants;
+    }
+}
 
 /// The examples of the README and of the guide are tests too.
 #[cfg(doctest)]

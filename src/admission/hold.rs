@@ -1,5 +1,7 @@
 mod body;
 mod growth;
+#[cfg(storage_guard_loom)]
+pub(crate) mod models;
 mod pool;
 
 use std::sync::{

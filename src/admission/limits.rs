@@ -1,13 +1,17 @@
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
+use std::sync::PoisonError;
+
+use crate::{
+    capacity::{BuildError, WriteBuffer},
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+            fence,
+        },
+        hint,
     },
 };
-
-use crate::capacity::{BuildError, WriteBuffer};
 
 /// What a layer asks of every request, whatever its resources say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +112,7 @@ impl LiveLimits {
             if before & 1 == 0 && self.version.load(Relaxed) == before {
                 return limits;
             }
-            std::hint::spin_loop();
+            hint::spin_loop();
         }
     }
 
@@ -140,6 +144,35 @@ impl LiveLimits {
 impl Default for LiveLimits {
     fn default() -> Self {
         Self::new(Limits::default())
+    }
+}
+
+#[cfg(storage_guard_loom)]
+pub(super) mod models {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+    use crate::sync::model;
+
+    pub(crate) fn nobody_sees_some_old_and_some_new_limits() {
+        let limits = |n| Limits {
+            maximum: n,
+            minimum: n,
+            write_buffer: WriteBuffer::Bytes(n),
+            ..Limits::default()
+        };
+        model(move || {
+            let live = Arc::new(LiveLimits::new(limits(1)));
+            let changing = {
+                let live = live.clone();
+                thread::spawn(move || live.store(limits(2)))
+            };
+            let seen = live.load();
+            assert_eq!(seen, limits(seen.maximum));
+            changing.join().expect("ended");
+        });
     }
 }
 

@@ -16,6 +16,10 @@ mod tenants;
 
 pub(crate) use admit::{Admission, Verdict, Waits};
 pub(crate) use hold::{BodyHold, Hold, ResponseHold};
+#[cfg(storage_guard_loom)]
+pub(crate) mod models {
+    pub(crate) use super::{hold::models::*, limits::models::*};
+}
 pub(crate) use limits::{Limits, LiveLimits};
 pub use live::{LayerSettings, LiveSettings, Settings};
 pub use policy::{FailurePolicy, Fallback};

@@ -2,16 +2,14 @@
 
 use std::{
     borrow::Cow,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use super::admit::Rules;
 use crate::{
     capacity::{Refusal, RefusalParts},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     tenant::{Attempt, Denied, Ledger, Place, Waiter},
 };
 

@@ -1,4 +1,4 @@
-use std::sync::atomic::{
+use crate::sync::atomic::{
     AtomicI64, AtomicU64,
     Ordering::{AcqRel, Relaxed},
 };

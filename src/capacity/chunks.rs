@@ -1,9 +1,8 @@
-use std::sync::{
-    OnceLock,
-    atomic::{
-        AtomicU32,
-        Ordering::{AcqRel, Acquire},
-    },
+use std::sync::OnceLock;
+
+use crate::sync::atomic::{
+    AtomicU32,
+    Ordering::{AcqRel, Acquire},
 };
 
 /// A table that grows and whose entries do not move, so that one can be used while others are added.

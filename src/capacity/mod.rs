@@ -20,6 +20,8 @@ mod state;
 mod visibility;
 mod write_buffer;
 
+#[cfg(storage_guard_loom)]
+pub(crate) mod models;
 #[cfg(test)]
 mod simulation;
 

@@ -41,3 +41,6 @@ pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};
 pub(crate) use table::Place;
 pub use usage::Usage;
+
+#[cfg(storage_guard_loom)]
+pub(crate) use lease::models;

@@ -274,6 +274,7 @@ fn tests_may_import_anything() {
         "#[cfg(test)] mod tests { fn f() {} }",
         "#[cfg(test)] fn f<A, B>(a: A, b: B) { { } }",
         "#[cfg(test)] use a::B;",
+        "#[cfg(storage_guard_loom)] mod models;",
         "#[cfg(test)] use a::{B, c::{D}};",
         "#[cfg(test)] mod tests;",
         "#[cfg(any(test, unix))]",

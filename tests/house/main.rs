@@ -16,7 +16,8 @@ use std::{
 use scan::{Finding, ModulePath, Scanner, What, module_of};
 
 /// Each may import those with a smaller number. Equal ones do not know each other.
-const FLOORS: [(&str, u8); 7] = [
+const FLOORS: [(&str, u8); 8] = [
+    ("sync", 0),
     ("capacity", 1),
     ("clock", 1),
     ("probe", 2),

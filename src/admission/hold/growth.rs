@@ -1,11 +1,12 @@
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, PoisonError};
 
 use super::Wish;
 use crate::{
     capacity::{Closing, Priority},
+    sync::{
+        Mutex,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
     tenant::{Denied, Waiter},
 };
 

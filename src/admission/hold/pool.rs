@@ -1,13 +1,7 @@
 use std::{
     cell::Cell,
     fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{
-            AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed},
-        },
-    },
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     thread,
 };
 
@@ -19,6 +13,10 @@ use crate::{
         tenants::{TenantHolds, TenantSlot},
     },
     capacity::{Chunks, FreeStack, Link, Reason, Refusal},
+    sync::atomic::{
+        AtomicI64, AtomicU8, AtomicU16, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
 };
 
 /// The slots for the requests of one thread (or a few).

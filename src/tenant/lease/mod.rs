@@ -9,6 +9,8 @@ mod keeper;
 #[expect(clippy::module_inception, reason = "the thing itself, beside what deals with it")]
 mod lease;
 mod leasing;
+#[cfg(storage_guard_loom)]
+pub(crate) mod models;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;

@@ -1,9 +1,12 @@
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::PoisonError,
     task::{Context, Poll, Waker},
 };
 
-use crate::tenant::Denied;
+use crate::{
+    sync::{Condvar, Mutex, MutexGuard},
+    tenant::Denied,
+};
 
 /// Somebody who waits for bytes of a lease. Resolved once, by the keeper's threads; whoever waits may go away at any time.
 #[derive(Debug)]

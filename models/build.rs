@@ -1,0 +1,4 @@
+fn main() {
+    println!("cargo:rustc-cfg=storage_guard_loom");
+    println!("cargo:rerun-if-changed=build.rs");
+}
