@@ -128,15 +128,6 @@ pub use respond::{
     TemporaryStatus, TenantFrom, TenantKey,
 };
 
-/// The examples of the README and of the guide are tests too.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/integration.md")]
-struct Integration;
-
 #[cfg(feature = "redb")]
 pub use tenant::FileStore;
 pub use tenant::{
@@ -149,6 +140,46 @@ pub use tenant::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 #[cfg(feature = "redis")]
 pub use tenant::{RedisStore, RedisStoreBuilder};
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+// What every page shows in Rust is a test too; tests/house sees that none is missing.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/architecture.md")]
+struct Architecture;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/benchmarks.md")]
+struct Benchmarks;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/clients.md")]
+struct Clients;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/comparison.md")]
+struct Comparison;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook.md")]
+struct Cookbook;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/integration.md")]
+struct Integration;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migration.md")]
+struct Migration;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/operations.md")]
 struct Operations;
@@ -157,4 +188,3 @@ struct Operations;
 #[doc = include_str!("../docs/tenants.md")]
 struct Tenants;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
