@@ -187,4 +187,3 @@ struct Operations;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/tenants.md")]
 struct Tenants;
-

@@ -23,7 +23,10 @@ fn every_page_is_compiled_and_every_link_leads_somewhere() {
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lib = fs::read_to_string(root.join("src/lib.rs")).unwrap();
-    let mut complaints = pages.complaints(&lib, &|path| root.join(path).exists());
+    let mut complaints = pages.complaints(&lib, &|path| {
+        let path = root.join(path);
+        path.exists().then(|| fs::read_to_string(path).unwrap_or_default())
+    });
     complaints.extend(pages.unmentioned());
     assert_eq!(complaints, [""; 0]);
 }
@@ -48,11 +51,17 @@ fn no_example_in_the_sources_is_left_out() {
 fn what_is_wrong_with_a_page_is_told() {
     let lib = "#[cfg(doctest)]\n#[doc = include_str!(\"../docs/a.md\")]\nstruct A;";
     let complaints = |path: &str, text: &str| {
-        let good = ("docs/a.md", "# A page\n\n## Two words, `code`\n\n## Two words, `code`\n");
+        let good = (
+            "docs/a.md",
+            "# A page\n\n## Two words, `code`\n\n## Two words, `code`\n",
+        );
         let pages = Pages::of([good, (path, text)]);
-        pages.complaints(lib, &|file| file == Path::new("docs/a.png"))
+        pages.complaints(lib, &|file| (file == Path::new("docs/a.png")).then(String::new))
     };
-    assert_eq!(complaints("docs/a.md", "![](a.png) [x](https://example.org/#y)"), [""; 0]);
+    assert_eq!(
+        complaints("docs/a.md", "![](a.png) [x](https://example.org/#y)"),
+        [""; 0]
+    );
     assert_eq!(complaints("README.md", "[x](docs/a.md#two-words-code-1)"), [""; 1][1..]);
 
     let dead = ["README.md: nothing is at `docs/b.md`"];
@@ -68,6 +77,11 @@ fn what_is_wrong_with_a_page_is_told() {
     let nameless = ["README.md: a block of code does not say its language"];
     assert_eq!(complaints("README.md", "```\nfn main() {}\n```"), nameless);
 
+    let gone = ["README.md: `src/a.rs` is not there"];
+    assert_eq!(complaints("README.md", "`src/a.rs`"), gone);
+    let gone = ["README.md: `docs/a.md::b` is not there"];
+    assert_eq!(complaints("README.md", "`docs/a.md::b`"), gone);
+
     let uncompiled = ["docs/b.md: src/lib.rs does not include it with the tests"];
     assert_eq!(complaints("docs/b.md", ""), uncompiled);
 }
@@ -78,6 +92,8 @@ struct Pages(BTreeMap<PathBuf, Page>);
 #[derive(Default)]
 struct Page {
     links: Vec<String>,
+    /// What is written as code between words.
+    words: Vec<String>,
     /// What stands behind the three backticks of each block of code; nothing for an indented one.
     blocks: Vec<String>,
     anchors: Vec<String>,
@@ -109,7 +125,8 @@ impl Pages {
         )
     }
 
-    fn complaints(&self, lib: &str, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
+    /// `read` tells what is in a file, if there is one.
+    fn complaints(&self, lib: &str, read: &Read<'_>) -> Vec<String> {
         let mut complaints = Vec::new();
         for (path, page) in &self.0 {
             let mut complain = |what: String| complaints.push(format!("{}: {what}", path.display()));
@@ -123,16 +140,16 @@ impl Pages {
             if path.starts_with("docs") && !includes(lib, path) {
                 complain("src/lib.rs does not include it with the tests".to_owned());
             }
-            page.links
-                .iter()
-                .filter_map(|link| self.flaw(path, link, exists))
-                .for_each(&mut complain);
+            let links = page.links.iter().filter_map(|link| self.flaw(path, link, read));
+            links.for_each(&mut complain);
+            let gone = page.words.iter().filter(|word| !is_there(word, read));
+            gone.for_each(|word| complain(format!("`{word}` is not there")));
         }
         complaints
     }
 
     /// What is wrong with a link from this page.
-    fn flaw(&self, from: &Path, link: &str, exists: &dyn Fn(&Path) -> bool) -> Option<String> {
+    fn flaw(&self, from: &Path, link: &str, read: &Read<'_>) -> Option<String> {
         if link.contains("://") || link.starts_with("mailto:") {
             return None;
         }
@@ -145,7 +162,9 @@ impl Pages {
             file => resolved(from, file),
         };
         let Some(page) = self.0.get(&target) else {
-            return (!exists(&target)).then(|| format!("nothing is at `{}`", target.display()));
+            return read(&target)
+                .is_none()
+                .then(|| format!("nothing is at `{}`", target.display()));
         };
         let anchor = anchor.filter(|anchor| !page.anchors.iter().any(|found| found == anchor))?;
         Some(format!("{} has no heading `{anchor}`", target.display()))
@@ -178,9 +197,12 @@ impl Page {
                 Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => page.blocks.push(info.into_string()),
                 Event::Start(Tag::CodeBlock(CodeBlockKind::Indented)) => page.blocks.push(String::new()),
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
-                Event::Text(words) | Event::Code(words) => {
+                Event::Text(ref words) | Event::Code(ref words) => {
                     if let Some(heading) = &mut heading {
-                        heading.push_str(&words);
+                        heading.push_str(words);
+                    }
+                    if let Event::Code(words) = event {
+                        page.words.push(words.into_string());
                     }
                 }
                 Event::End(TagEnd::Heading(_)) => {
@@ -197,6 +219,22 @@ impl Page {
         }
         page
     }
+}
+
+type Read<'a> = dyn Fn(&Path) -> Option<String> + 'a;
+
+/// Whether the file is there that a word like `src/lib.rs` names, and in it the function of `src/lib.rs::name`.
+fn is_there(word: &str, read: &Read<'_>) -> bool {
+    let folders = ["benches/", "docs/", "examples/", "src/", "tests/"];
+    let is_path = word.chars().all(|c| c.is_alphanumeric() || "/._-:".contains(c));
+    if !is_path || !folders.iter().any(|folder| word.starts_with(folder)) {
+        return true;
+    }
+    let (file, name) = match word.split_once("::") {
+        Some((file, name)) => (file, Some(name)),
+        None => (word, None),
+    };
+    read(Path::new(file)).is_some_and(|text| name.is_none_or(|name| text.contains(&format!("fn {name}("))))
 }
 
 /// What a heading is called in an address, as GitHub has it.
