@@ -156,7 +156,11 @@ impl ResourceBuilder {
             ResourceSink::open(core, &first)
         })
         .map_err(|error| BuildError::first_measurement(&name, error))?;
-        #[expect(clippy::expect_used, reason = "`start` succeeds only after it has called `open`")]
+        #[expect(
+            clippy::expect_used,
+            clippy::missing_panics_doc,
+            reason = "`start` succeeds only after it has called `open`"
+        )]
         let core = opened.expect("the sampler opened the account");
         watch(watched(&core));
         Ok(Resource::from_parts(core, Sampling::Thread(sampler)))

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Denied, DeniedKind, Grant, Ledger, Reserving};
 
-/// A [`Scan`] to come.
+/// A [`Scan`] to come. Waits at most as long as a [reservation](Reserving) does; dropping it changes nothing.
 #[must_use = "futures do nothing unless polled"]
 pub struct Scanning {
     ledger: Ledger,
