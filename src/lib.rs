@@ -71,6 +71,20 @@
 //!
 //! A probe that fails, panics or is silent is not a full disk; its [`FailurePolicy`] decides. A hung mount holds up no
 //! request, because requests read atomics only.
+//!
+//! # More
+//!
+//! The repository has a [guide] from nothing to production, a [cookbook], the [places where the layer can go], what
+//! [operators] need, what is promised to [tenants], a [comparison] with what else there is, and how to come [from a limit
+//! on bodies].
+//!
+//! [guide]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/guide.md
+//! [cookbook]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/cookbook.md
+//! [places where the layer can go]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/integration.md
+//! [operators]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/operations.md
+//! [tenants]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/tenants.md
+//! [comparison]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/comparison.md
+//! [from a limit on bodies]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/migration.md
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     test,

@@ -120,7 +120,9 @@ impl ResourceBuilder {
         self
     }
 
-    /// Measures for the first time and starts sampling. Blocks until the first reading is there.
+    /// Measures for the first time and starts sampling. Blocks until the first reading is there, for as long as
+    /// [`first_measurement_within`](Self::first_measurement_within) at most; a probe that hangs then keeps its thread until it
+    /// returns.
     ///
     /// # Errors
     ///
