@@ -71,6 +71,20 @@
 //!
 //! A probe that fails, panics or is silent is not a full disk; its [`FailurePolicy`] decides. A hung mount holds up no
 //! request, because requests read atomics only.
+//!
+//! # More
+//!
+//! The repository has a [guide] from nothing to production, a [cookbook], the [places where the layer can go], what
+//! [operators] need, what is promised to [tenants], a [comparison] with what else there is, and how to come [from a limit
+//! on bodies].
+//!
+//! [guide]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/guide.md
+//! [cookbook]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/cookbook.md
+//! [places where the layer can go]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/integration.md
+//! [operators]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/operations.md
+//! [tenants]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/tenants.md
+//! [comparison]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/comparison.md
+//! [from a limit on bodies]: https://github.com/tower-storage-guard/tower-storage-guard/blob/main/docs/migration.md
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     test,
@@ -149,15 +163,6 @@ pub mod __models {
     }
 }
 
-/// The examples of the README and of the guide are tests too.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/integration.md")]
-struct Integration;
-
 #[cfg(feature = "redb")]
 pub use tenant::FileStore;
 pub use tenant::{
@@ -170,6 +175,46 @@ pub use tenant::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 #[cfg(feature = "redis")]
 pub use tenant::{RedisStore, RedisStoreBuilder};
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+// What every page shows in Rust is a test too; tests/house sees that none is missing.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/architecture.md")]
+struct Architecture;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/benchmarks.md")]
+struct Benchmarks;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/clients.md")]
+struct Clients;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/comparison.md")]
+struct Comparison;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook.md")]
+struct Cookbook;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/integration.md")]
+struct Integration;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migration.md")]
+struct Migration;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/operations.md")]
 struct Operations;
@@ -177,5 +222,3 @@ struct Operations;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/tenants.md")]
 struct Tenants;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -120,7 +120,9 @@ impl ResourceBuilder {
         self
     }
 
-    /// Measures for the first time and starts sampling. Blocks until the first reading is there.
+    /// Measures for the first time and starts sampling. Blocks until the first reading is there, for as long as
+    /// [`first_measurement_within`](Self::first_measurement_within) at most; a probe that hangs then keeps its thread until it
+    /// returns.
     ///
     /// # Errors
     ///
@@ -156,7 +158,11 @@ impl ResourceBuilder {
             ResourceSink::open(core, &first)
         })
         .map_err(|error| BuildError::first_measurement(&name, error))?;
-        #[expect(clippy::expect_used, reason = "`start` succeeds only after it has called `open`")]
+        #[expect(
+            clippy::expect_used,
+            clippy::missing_panics_doc,
+            reason = "`start` succeeds only after it has called `open`"
+        )]
         let core = opened.expect("the sampler opened the account");
         watch(watched(&core));
         Ok(Resource::from_parts(core, Sampling::Thread(sampler)))

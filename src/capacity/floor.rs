@@ -43,19 +43,20 @@ impl Floor {
         }
     }
 
-    /// At least this much, whatever the share comes to.
+    /// At least this many bytes (or units of the probe), whatever the share comes to.
     pub const fn at_least(mut self, bytes: u64) -> Self {
         self.at_least = bytes;
         self
     }
 
-    /// At most this much, whatever the share comes to.
+    /// At most this many bytes (or units of the probe), whatever the share comes to.
     pub const fn at_most(mut self, bytes: u64) -> Self {
         self.at_most = bytes;
         self
     }
 
-    /// The floor of a resource with this total. A share of an unknown total ([`u64::MAX`]) is nothing.
+    /// The floor of a resource with this total, both in bytes (or units of the probe). A share of an unknown total
+    /// ([`u64::MAX`]) is nothing.
     #[must_use]
     pub fn of(&self, total: u64) -> u64 {
         let share = if total == u64::MAX {

@@ -102,7 +102,7 @@ impl fmt::Display for Refusal {
 
 impl Error for Refusal {}
 
-/// The reasons to refuse a request.
+/// The reasons to refuse a request. With which status each is told says [`Refusal::status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

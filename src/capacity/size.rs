@@ -44,7 +44,7 @@ pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
     u64::try_from(bytes).map_err(|_| error())
 }
 
-/// Writes a size as people read it, in powers of 1024 with one decimal: `64.0 MiB`.
+/// Writes a number of bytes as people read it, in powers of 1024 with one decimal: `64.0 MiB`.
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

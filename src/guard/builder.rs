@@ -90,7 +90,8 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Sets the largest body, in bytes; more is refused with 413. Default: no limit but what could ever fit.
+    /// Sets the largest body, in bytes; more is refused with 413 (RFC 9110 section 15.5.14). Default: no limit but what
+    /// could ever fit.
     pub const fn max_body(mut self, bytes: u64) -> Self {
         self.limits.maximum = bytes;
         self
@@ -117,13 +118,14 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Refuses bodies of unknown length with 411. Off by default: macOS Finder and many streaming clients send no length.
+    /// Refuses bodies of unknown length with 411 (RFC 9110 section 15.5.12). Off by default: macOS Finder and many streaming clients send no length.
     pub const fn require_length(mut self, require: bool) -> Self {
         self.limits.require_length = require;
         self
     }
 
-    /// Sets what tells which requests store something. Default: [`DefaultClassifier`](crate::DefaultClassifier), by the method.
+    /// Sets what tells which requests store something. It is asked once for each, on the request's own task, so it should
+    /// be quick. Default: [`DefaultClassifier`](crate::DefaultClassifier), by the method.
     pub fn classifier(mut self, classifier: impl Classifier + 'static) -> Self {
         self.classifier = Some(Box::new(classifier));
         self
@@ -144,7 +146,10 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Sets the protocol in whose words refusals are told. Default: the one that the request shows to speak.
+    /// Sets the protocol in whose words refusals are told. Default: the one that the request shows to speak. It is looked
+    /// for when a request is refused, and beforehand where the length is unknown; of one whose length was known only
+    /// `Accept` is remembered, in case that the storage turns out to be full. Has no effect beside a
+    /// [renderer](Self::renderer).
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
         self.answers.protocol = Some(protocol);
         self
@@ -174,8 +179,8 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Refuses nothing, and tells the [observers](Self::observer) of the layer what would have been refused; without one
-    /// nobody hears of it. For a careful roll-out. A disk that is really full stays the handler's own error.
+    /// Refuses nothing, not even what is larger than [`max_body`](Self::max_body); counts it, and tells the
+    /// [observers](Self::observer) of the layer what would have been refused. For a careful roll-out. A disk that is really full stays the handler's own error.
     pub const fn report_only(mut self, report_only: bool) -> Self {
         self.limits.report_only = report_only;
         self
@@ -195,7 +200,7 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Makes the layer.
+    /// Makes the layer. Measures nothing, and starts no thread: resources and ledgers have done so.
     ///
     /// # Errors
     ///

@@ -31,7 +31,8 @@ use crate::{
 pin_project! {
     /// The response to come, of the inner service or of the guard.
     ///
-    /// Dropping it ends the response's half of what the request holds.
+    /// Dropping it ends the response's half of what the request holds, and takes back what it has asked a ledger for. It
+    /// panics when it is polled after it was ready.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B>
     where

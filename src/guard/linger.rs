@@ -18,10 +18,10 @@ use http_body::{Body, SizeHint};
 
 /// How a refused HTTP/1 connection is kept for a moment, so that the client reads the answer.
 ///
-/// A client that is still sending when the server closes gets a reset, and with most of them the answer is lost with it:
-/// measured with a 200 MB `PUT`, 2 of 20 answers arrived at one client and 0 of 20 at another. So the request's body is
-/// kept for a moment after the answer was written: some of it is read, then it is left alone until the client has closed
-/// its side or the time is up.
+/// A client that is still sending when the server closes gets a reset, and with most of them the answer is lost with it
+/// (RFC 9112 section 9.6; `docs/clients.md` in the repository tells how often, with and without this). So the request's
+/// body is kept for a moment after the answer was written: some of it is read, then it is left alone until the client has
+/// closed its side or the time is up.
 ///
 /// Small bodies are read to their end, and the connection stays open. A client that waits for `100 Continue` has sent
 /// nothing, and its body is never touched.

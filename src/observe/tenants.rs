@@ -21,7 +21,7 @@ pub struct TenantRow {
     pub used: u64,
     /// Bytes that are held for requests under way, here and elsewhere.
     pub reserved: u64,
-    /// What may be stored; `None` is without limit.
+    /// How many bytes may be stored; `None` is without limit.
     pub limit: Option<u64>,
 }
 

@@ -62,8 +62,8 @@ impl Ballast {
         }
     }
 
-    /// A ballast that is in place. One that an earlier run left there is adopted, and made larger or smaller if its size
-    /// is another.
+    /// A ballast of `size` bytes that is in place. One that an earlier run left there is adopted, and made larger or
+    /// smaller if its size is another.
     ///
     /// # Errors
     ///

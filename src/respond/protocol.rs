@@ -33,26 +33,26 @@ use crate::capacity::Refusal;
 pub enum Protocol {
     /// Problem details, HTML or plain text, by `Accept` (RFC 9457).
     Http,
-    /// `DAV:error` with the conditions of RFC 4331.
+    /// `DAV:error` (RFC 4918 section 16) with the conditions of RFC 4331 section 6.
     WebDav,
-    /// Trailers-only with `RESOURCE_EXHAUSTED`.
+    /// Trailers-only with `RESOURCE_EXHAUSTED` (gRPC's PROTOCOL-HTTP2.md), and `grpc-retry-pushback-ms`.
     Grpc,
-    /// The same for browsers.
+    /// The same for browsers (gRPC's PROTOCOL-WEB.md).
     GrpcWeb,
-    /// Connect, unary or streaming by the content type.
+    /// Connect (connectrpc.com/docs/protocol), unary or streaming by the content type.
     Connect,
-    /// S3's XML.
+    /// S3's XML (Amazon S3 API reference, "Error responses"). What never fits is told with 400, as S3 does.
     S3,
-    /// The JSON of the OCI distribution specification: container registries.
+    /// The JSON of the OCI distribution specification, "Error codes": container registries.
     Oci,
-    /// Git LFS.
+    /// Git LFS (its batch API, "Response errors").
     GitLfs,
-    /// OTLP/HTTP. Exporters drop what is answered with 507, so what may pass is told with 503 (or 429, if that is the
+    /// OTLP/HTTP (OpenTelemetry protocol, "Failures"). Exporters drop what is answered with 507, so what may pass is told with 503 (or 429, if that is the
     /// layer's temporary status).
     Otlp,
-    /// tus 1.0.
+    /// tus 1.0 (tus.io/protocols/resumable-upload).
     Tus,
-    /// Resumable uploads of the IETF.
+    /// Resumable uploads of the IETF (draft-ietf-httpbis-resumable-upload).
     ResumableUpload,
 }
 

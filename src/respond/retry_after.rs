@@ -8,7 +8,7 @@ use std::{
 
 use crate::capacity::{Reason, Refusal};
 
-/// What `Retry-After` says on a temporary refusal: whole seconds, picked at random between two bounds, so that clients
+/// What `Retry-After` says on a temporary refusal (RFC 9110 section 10.2.3): whole seconds, picked at random between two bounds, so that clients
 /// which were refused together do not come back together.
 ///
 /// Never sent with a permanent refusal, nor where waiting does not help because somebody has to act: a used up quota, a

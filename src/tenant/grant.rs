@@ -33,7 +33,7 @@ impl Grant {
         self.reserved
     }
 
-    /// Reserves more, for what turns out to be larger. Does not wait.
+    /// Reserves so many bytes more, for what turns out to be larger. Does not wait.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Denied, DeniedKind, Grant, Ledger, Reserving};
 
-/// A [`Scan`] to come.
+/// A [`Scan`] to come. Waits at most as long as a [reservation](Reserving) does; dropping it changes nothing.
 #[must_use = "futures do nothing unless polled"]
 pub struct Scanning {
     ledger: Ledger,
@@ -93,18 +93,18 @@ impl Scan {
         u64::try_from(self.everywhere.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// What was on record as stored through this node, less what was deleted through it.
+    /// What was on record as stored through this node, less what was deleted through it, in bytes.
     #[must_use]
     pub const fn used_here(&self) -> i64 {
         self.here
     }
 
-    /// Sets the record right by what was measured on storage that all nodes share.
+    /// Sets the record right by what was measured, in bytes, on storage that all nodes share.
     pub fn reconcile(self, measured: u64) {
         self.correct(i128::from(measured) - self.everywhere);
     }
 
-    /// Sets the record right by what was measured on storage that is this node's alone. Not together with
+    /// Sets the record right by what was measured, in bytes, on storage that is this node's alone. Not together with
     /// [`MissingRecord::Measure`](crate::MissingRecord::Measure), which counts what is stored to no node in particular.
     pub fn reconcile_here(self, measured: u64) {
         self.correct(i128::from(measured) - i128::from(self.here));

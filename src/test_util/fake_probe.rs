@@ -60,7 +60,7 @@ impl FakeProbe {
         });
     }
 
-    /// Changes what is available, and leaves the rest of the reading.
+    /// Changes what is available, in the reading's unit, and leaves the rest of it.
     pub fn set_available(&self, available: u64) {
         self.change(|script| {
             script.reading.available = available;

@@ -71,7 +71,7 @@ impl ScriptedBody {
         self.step(Step::Error(words.into()))
     }
 
-    /// Tells that it has this length, whether that is true or not.
+    /// Tells that it has this length in bytes, whether that is true or not.
     #[must_use]
     pub fn telling_length(mut self, bytes: u64) -> Self {
         self.length = Some(bytes);

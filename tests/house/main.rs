@@ -1,9 +1,11 @@
 //! The floors of the house, `capacity ← {probe, tenant} ← admission ← respond ← guard`: a lower one never imports a
 //! higher one. And no file grows long, and the library never gives up by `unwrap`, `todo` or `unimplemented`.
+//! What the documentation shows compiles, and its links lead somewhere.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod broken;
+mod pages;
 mod scan;
 mod tokens;
 

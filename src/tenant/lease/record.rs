@@ -24,7 +24,7 @@ pub struct Record {
     pub nodes: BTreeMap<Arc<str>, NodeRecord>,
 }
 
-/// A node's line in a [`Record`].
+/// A node's line in a [`Record`]. Amounts are bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeRecord {

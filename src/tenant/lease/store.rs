@@ -28,7 +28,7 @@ pub trait LeaseStore: Send {
     fn set_limit(&mut self, tenant: &str, limit: Option<Limit>) -> Result<(), StoreError>;
 }
 
-/// What one node tells about one tenant, and what it wants.
+/// What one node tells about one tenant, and what it wants. Amounts are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SyncRequest {
@@ -144,7 +144,7 @@ pub enum SyncReply {
     },
 }
 
-/// An applied request.
+/// An applied request. Amounts are bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Synced {
