@@ -147,9 +147,10 @@ impl StorageGuardBuilder {
     }
 
     /// Sets the protocol in whose words refusals are told. Default: the one that the request shows to speak. It is looked
-    /// for when a request is refused, and beforehand where the length is unknown; of one whose length was known only
-    /// `Accept` is remembered, in case that the storage turns out to be full. Has no effect beside a
-    /// [renderer](Self::renderer).
+    /// for when a request is refused, and beforehand where the length is unknown. Of a request of known length nothing is
+    /// looked at beforehand: should the storage turn out to be full, a page takes the place of a page, and problem details
+    /// that of anything else the service said. With a protocol that is set, `Accept` and the like are kept for that case.
+    /// Has no effect beside a [renderer](Self::renderer).
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
         self.answers.protocol = Some(protocol);
         self
