@@ -29,6 +29,7 @@ pub(super) struct Call<B> {
 }
 
 /// Hands an admitted request on.
+#[inline(always)]
 pub(super) fn admitted<S, B, R>(
     request: Request<B>,
     wanted: Wanted,
@@ -43,6 +44,7 @@ where
 }
 
 /// Hands a request on of which nothing is held.
+#[inline(always)]
 pub(super) fn passed<S, B, R>(request: Request<B>, inner: &mut S) -> ResponseFuture<S, B>
 where
     S: Service<Request<Guarded<B>>, Response = Response<R>>,

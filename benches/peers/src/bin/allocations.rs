@@ -1,11 +1,12 @@
-//! Allocations a request, and bytes a tenant.
+//! Allocations a request, and bytes a tenant. `--check` only sees whether a request has more than it may.
 
-use std::hint::black_box;
+use std::{hint::black_box, process::ExitCode};
 
 use peers::{
     meter::{Meter, Nothing},
     report::Figures,
-    suite::{cases, in_runtime},
+    subjects::LIMIT,
+    suite::{IN_ROUTER, REFUSED, cases, in_runtime},
     tenants,
 };
 
@@ -18,11 +19,22 @@ impl Meter for Allocations {
     }
 }
 
-fn main() {
-    in_runtime(measure);
+fn main() -> ExitCode {
+    let only_checks = std::env::args().nth(1).is_some_and(|argument| argument == "--check");
+    in_runtime(|| {
+        let mut figures = requests();
+        if only_checks {
+            return check(&figures);
+        }
+        tenants(&mut figures);
+        figures.save("allocations").expect("figures are kept");
+        ExitCode::SUCCESS
+    })
 }
 
-fn measure() {
+const WHAT: &str = "allocations";
+
+fn requests() -> Figures {
     let mut figures = Figures::default();
     for case in cases().into_iter().filter(|case| !case.only_timed) {
         let mut bare = None;
@@ -34,9 +46,43 @@ fn measure() {
             let count = counted.0 as f64 / case.batch as f64;
             let above = count - *bare.get_or_insert(count);
             println!("{count:>9.2} {above:>+9.2}  {:36} {}", case.name, bench.subject);
-            figures.put(case.name, bench.subject, "allocations", above);
+            figures.put(case.name, bench.subject, WHAT, above);
         }
     }
+    figures
+}
+
+/// An admitted or exempt request none, in a whole server neither; a refused one three. In a router what any layer has there
+/// that changes the bodies' types.
+fn check(figures: &Figures) -> ExitCode {
+    let mut seen = 0;
+    let mut too_many = 0;
+    for figure in &figures.0 {
+        if !figure.subject.starts_with("storage-guard") {
+            continue;
+        }
+        let most = match figure.case.as_str() {
+            REFUSED => 3.0,
+            IN_ROUTER => figures.get(IN_ROUTER, LIMIT, WHAT).expect("measured"),
+            _ => 0.0,
+        };
+        seen += 1;
+        if figure.value > most {
+            println!(
+                "more than {most}: {}, {}: {}",
+                figure.case, figure.subject, figure.value
+            );
+            too_many += 1;
+        }
+    }
+    if too_many > 0 || seen < 15 {
+        return ExitCode::FAILURE;
+    }
+    println!("no allocation more than there may be, in {seen} cases");
+    ExitCode::SUCCESS
+}
+
+fn tenants(figures: &mut Figures) {
     for tenants in [1_000, 100_000, 1_000_000] {
         let kept = allocation_counter::measure(|| {
             std::mem::forget(black_box(tenants::ledger(tenants)));
@@ -45,5 +91,4 @@ fn measure() {
         println!("{each:>9.1} bytes a tenant of {tenants}");
         figures.put("memory", &format!("{tenants} tenants"), "bytes", each);
     }
-    figures.save("allocations").expect("figures are kept");
 }
