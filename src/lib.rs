@@ -222,3 +222,7 @@ struct Operations;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/tenants.md")]
 struct Tenants;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/threat-model.md")]
+struct ThreatModel;

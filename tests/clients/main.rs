@@ -16,6 +16,7 @@ mod expect;
 mod http2;
 mod large_bodies;
 mod raw;
+#[allow(dead_code, reason = "other tests need the rest of it")]
 mod server;
 mod small_bodies;
 mod without_time;
