@@ -100,10 +100,7 @@ fn a_million_made_up_tenants_leave_nothing_behind() {
         assert_eq!((usage.used, usage.reserved), (10 + 100 * 7, 0));
     }
     let report = disk.sample();
-    assert_eq!(
-        (report.held, report.unseen, report.headroom),
-        (0, 0, FREE as i64)
-    );
+    assert_eq!((report.held, report.unseen, report.headroom), (0, 0, FREE as i64));
 }
 
 /// Stores nothing of five bytes.
@@ -178,10 +175,7 @@ fn what_is_no_name_is_refused() {
 fn assert_nothing_is_left(server: &Server, ledger: &Ledger) {
     eventually("no connection is left", || server.tasks() == 0);
     let report = server.disk.sample();
-    assert_eq!(
-        (report.held, report.unseen, report.headroom),
-        (0, 0, FREE as i64)
-    );
+    assert_eq!((report.held, report.unseen, report.headroom), (0, 0, FREE as i64));
     assert_eq!(server.layer.report().lingering, 0);
     let fullest = ledger.fullest(10_000);
     assert!(fullest.iter().all(|(_, usage)| usage.reserved == 0), "{fullest:?}");
