@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::HeaderName,
+    http::{HeaderName, Version},
     middleware::{Next, from_fn_with_state},
     response::Response,
     routing::{any, get},
@@ -20,8 +20,8 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 use tower_storage_guard::{
-    Charge, DiskProbe, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, MemoryProbe, RedisStore, Resource,
-    StorageGuardLayer, TenantFrom,
+    Charge, DiskProbe, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, MemoryProbe, RedisStore, Refusal,
+    Resource, StorageGuardLayer, TenantFrom,
 };
 
 use crate::{
@@ -146,8 +146,13 @@ async fn count(State((tally, forgets)): State<(Arc<Tally>, bool)>, mut request: 
     if forgets && entered % 100 == 99 {
         std::future::pending::<()>().await;
     }
+    let is_http1 = request.version() <= Version::HTTP_11;
     let mut response = next.run(request).await;
     if let Some(number) = number {
+        if is_http1 && response.extensions().get::<Refusal>().is_some() {
+            let number = number.to_str().ok().and_then(|number| number.parse().ok());
+            pending.tally.server.closes_after(number.expect("a number"));
+        }
         response.headers_mut().insert(NUMBER, number);
     }
     pending.answered = true;

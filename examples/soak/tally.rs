@@ -1,7 +1,7 @@
 //! What is counted while it runs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -29,6 +29,8 @@ pub(crate) struct ServerSide {
     pub(crate) answered: AtomicU64,
     /// Dropped, because the client was gone.
     pub(crate) given_up: AtomicU64,
+    /// Refusals over HTTP/1, after which the connection closes in a moment.
+    closing: Mutex<BTreeSet<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ pub(crate) struct ClientSide {
     pub(crate) answered: AtomicU64,
     /// Cut off by the client, on purpose.
     pub(crate) cut: AtomicU64,
+    /// Refused, and not fast enough to read that before the connection closed.
+    pub(crate) unread: AtomicU64,
     /// No answer came.
     pub(crate) lost: AtomicU64,
     pub(crate) bytes: AtomicU64,
@@ -102,6 +106,16 @@ impl Tally {
 
     pub(crate) fn complaints(&self) -> (u64, Vec<String>) {
         (self.complained.load(Relaxed), lock(&self.complaints).clone())
+    }
+}
+
+impl ServerSide {
+    pub(crate) fn closes_after(&self, number: u64) {
+        lock(&self.closing).insert(number);
+    }
+
+    pub(crate) fn has_closed_after(&self, number: u64) -> bool {
+        lock(&self.closing).contains(&number)
     }
 }
 

@@ -42,6 +42,12 @@ pub(crate) fn rows() -> Vec<Row> {
             "errors, for those that hyper let through",
         ),
         Row::new(
+            "streams::a_flood_of_small_frames_ends_the_connection",
+            "HTTP/2: 200,000 frames of one byte",
+            "`GOAWAY` with `ENHANCE_YOUR_CALM`",
+            "what came, then an error",
+        ),
+        Row::new(
             "streams::an_answer_waits_for_a_tiny_window",
             "HTTP/2: a window of one byte, refused",
             "507, the rest byte by byte",
@@ -143,6 +149,30 @@ fn a_flood_of_resets_ends_the_connection() {
     drop(flood);
     assert_at_rest(&server);
     assert!(server.seen().iter().all(|seen| seen.ending != Ending::Whole));
+}
+
+#[test]
+fn a_flood_of_small_frames_ends_the_connection() {
+    let server = Server::start(Linger::default());
+    let mut flood = Wire::connect(server.address);
+    flood.put(1, &[("content-length", "200000")]).unwrap();
+    for _ in 0..200_000 {
+        if flood.data(1, 1, false).is_err() {
+            break;
+        }
+    }
+    let end = flood.outcome(1);
+    assert!(
+        [Outcome::GoAway(ENHANCE_YOUR_CALM), Outcome::Closed].contains(&end),
+        "{end:?}"
+    );
+    drop(flood);
+    assert_at_rest(&server);
+    let seen = server.seen();
+    assert!(
+        seen.len() == 1 && seen[0].bytes < 200_000 && seen[0].ending != Ending::Whole,
+        "{seen:?}"
+    );
 }
 
 #[test]
