@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_storage_guard::{Floor, format_size};
+use tower_storage_guard::{BuildError, Floor, format_size};
 
 use crate::{
+    clients::Pace,
     redis_server::RedisServer,
     site::{FLOOR, Site},
     tally::Tally,
@@ -19,6 +20,7 @@ use crate::{
 pub(crate) struct Disturbances<'a> {
     pub(crate) site: &'a Site,
     pub(crate) tally: &'a Arc<Tally>,
+    pub(crate) pace: &'a Pace,
     pub(crate) redis: Option<&'a mut RedisServer>,
     /// Where others may write. `None` where the disk is not ours alone.
     pub(crate) volume: Option<&'a Path>,
@@ -30,10 +32,14 @@ impl Disturbances<'_> {
     pub(crate) fn round(&mut self, time: Duration) {
         let end = Instant::now() + time;
         let step = time / 8;
+        self.set_floor(FLOOR);
         self.others_write_as_the_floor_allows(step);
         self.settings_change(step);
+        // While nobody else writes none is needed, and there is nothing that could hide a mistake.
+        self.set_floor(0);
         self.redis_dies(step);
         self.the_probe_hangs(step.max(Duration::from_millis(1500)));
+        self.all_come_at_once(step);
         self.others_fill_the_disk(step);
         sleep(end.saturating_duration_since(Instant::now()));
     }
@@ -88,6 +94,14 @@ impl Disturbances<'_> {
         self.did("others filled the disk");
     }
 
+    /// As many requests as the machine can take, while nothing but the guard keeps the disk from being full.
+    fn all_come_at_once(&mut self, time: Duration) {
+        self.pace.rush(true);
+        sleep(time);
+        self.pace.rush(false);
+        self.did("all clients came at once");
+    }
+
     fn redis_dies(&mut self, time: Duration) {
         let Some(redis) = &mut self.redis else { return };
         redis.kill();
@@ -108,14 +122,6 @@ impl Disturbances<'_> {
     /// Every step is valid but one, which must change nothing.
     fn settings_change(&mut self, time: Duration) {
         let live = self.site.guard.live_settings();
-        let change = |floor: Floor, largest: Option<u64>| {
-            live.update(|settings| {
-                settings.layer = settings.layer.max_body(largest);
-                if let Some(disk) = settings.resource_mut("disk") {
-                    *disk = disk.floor(floor);
-                }
-            })
-        };
         let before = live.current();
         for (floor, largest) in [
             (2 * FLOOR, Some(2 << 20)),
@@ -123,18 +129,30 @@ impl Disturbances<'_> {
             (3 * FLOOR, None),
             (FLOOR, None),
         ] {
-            if let Err(error) = change(Floor::bytes(floor), largest) {
-                self.tally.complain(format!("settings were rejected: {error}"));
-            }
+            self.set(Floor::bytes(floor), largest).expect("valid settings");
             sleep(time / 4);
         }
-        if change(Floor::percent(200.0), None).is_ok() {
+        if self.set(Floor::percent(200.0), None).is_ok() {
             self.tally.complain("a floor of 200 % was taken".to_owned());
         }
         if format!("{:?}", live.current()) != format!("{before:?}") {
             self.tally.complain("the settings are not what they were".to_owned());
         }
         self.did("settings changed");
+    }
+
+    fn set_floor(&self, bytes: u64) {
+        self.set(Floor::bytes(bytes), None).expect("valid settings");
+        self.look();
+    }
+
+    fn set(&self, floor: Floor, largest: Option<u64>) -> Result<(), BuildError> {
+        self.site.guard.live_settings().update(|settings| {
+            settings.layer = settings.layer.max_body(largest);
+            if let Some(disk) = settings.resource_mut("disk") {
+                *disk = disk.floor(floor);
+            }
+        })
     }
 
     /// A measurement that begins now, and what may be admitted by it.

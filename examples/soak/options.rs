@@ -9,9 +9,10 @@ Usage: soak [OPTIONS]
 
   --seconds N      how long it lasts [default: 120]
   --rate N         requests a second [default: 300; so two minutes are 36,000 requests, what a service with ten
-                   requests a second sees in an hour. A machine that is slower sends as many as it can]
+                   requests a second sees in an hour, and those when all come at once. A machine that is slower
+                   sends as many as it can]
   --clients N      clients at once [default: 48]
-  --volume KIND    tmpfs or ext4, of 96 MiB, mounted for the run; needs root [default: tmpfs]
+  --volume KIND    tmpfs or ext4, of 48 MiB, mounted for the run; needs root [default: tmpfs]
   --dir DIR        a directory instead. The disk is not filled from outside then, since it is not ours alone
   --seed N         repeats a run's choices, though not its timing [default: the time]
   --json           the report as JSON

@@ -1,6 +1,10 @@
-//! A disk that stops answering when it is told to, as a network mount does.
+//! A disk that takes its time to answer, and stops answering when it is told to, as a network mount does.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::sleep,
+    time::Duration,
+};
 
 use tower_storage_guard::{CapacityProbe, ProbeError, Reading};
 
@@ -13,6 +17,9 @@ pub(crate) struct Hanging<P> {
 pub(crate) struct Switch {
     shared: Arc<(Mutex<bool>, Condvar)>,
 }
+
+/// How long a reading takes to come back.
+const ON_ITS_WAY: Duration = Duration::from_millis(40);
 
 impl<P> Hanging<P> {
     pub(crate) const fn new(probe: P, switch: Switch) -> Self {
@@ -37,6 +44,9 @@ impl<P: CapacityProbe> CapacityProbe for Hanging<P> {
                 .wait_while(state, |hangs| *hangs)
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        self.probe.measure()
+        let reading = self.probe.measure();
+        // What is written meanwhile is not in it.
+        sleep(ON_ITS_WAY);
+        reading
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     volume::Volume,
 };
 
-const VOLUME: u64 = 96 << 20;
+const VOLUME: u64 = 48 << 20;
 const INODES: u64 = 4096;
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,14 +123,16 @@ fn run(options: &Options, volume: Option<&Volume>, dir: &Path) -> Report {
     let tally = Arc::new(Tally::default());
     let site = Site::start(dir, redis.as_ref(), &tally, &options.broken);
     let has_redis = redis.is_some();
+    let pace = Arc::new(Pace::new(options.rate));
     let mut disturbances = Disturbances {
         site: &site,
+        pace: &pace,
         tally: &tally,
         redis: redis.as_mut(),
         volume: volume.map(Volume::path),
         log: Vec::new(),
     };
-    let crowd = Crowd::start(options, &site, &tally);
+    let crowd = Crowd::start(options, &site, &pace, &tally);
 
     let rounds = (options.time.as_secs_f64() / ROUND.as_secs_f64()).round().max(2.0) as u32;
     disturbances.round(options.time / rounds);
@@ -178,14 +180,14 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn start(options: &Options, site: &Site, tally: &Arc<Tally>) -> Self {
+    fn start(options: &Options, site: &Site, pace: &Arc<Pace>, tally: &Arc<Tally>) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("threads");
         let (phase, receiver) = watch::channel(Phase::Busy);
-        let (pace, at_rest) = (Arc::new(Pace::new(options.rate)), Arc::new(AtomicU64::new(0)));
+        let at_rest = Arc::new(AtomicU64::new(0));
         let clients = (0..options.clients)
             .map(|number| {
                 let client = Client {

@@ -34,10 +34,10 @@ use crate::{
     turns,
 };
 
-pub(crate) const FLOOR: u64 = 4 << 20;
+pub(crate) const FLOOR: u64 = 3 << 20;
 pub(crate) const TENANTS: u64 = 6;
 /// All together may store more than there is room for.
-pub(crate) const TENANT_LIMIT: u64 = 24 << 20;
+pub(crate) const TENANT_LIMIT: u64 = 12 << 20;
 pub(crate) const TENANT: HeaderName = HeaderName::from_static("x-tenant");
 /// Which request it is; the answer says it again.
 pub(crate) const NUMBER: HeaderName = HeaderName::from_static("x-number");
