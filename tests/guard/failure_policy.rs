@@ -198,3 +198,19 @@ fn the_thread_ends_with_the_last_handle() {
     drop(layer);
     assert!(gone.recv().is_err(), "the probe, and with it its sender, is gone");
 }
+
+/// A measurement that fails does not make held again what finished requests have left to be seen.
+#[tokio::test]
+async fn what_is_unseen_stays_so_while_the_probe_fails() {
+    let disk = disk(1000);
+    let service = guarding(disk.resource()).build().unwrap().layer(service_fn(reads_all));
+    assert!(status(&service, zeros(900)).await.is_success());
+    disk.probe().fail("no answer");
+    for _ in 0..2 {
+        let report = disk.sample();
+        assert_eq!((report.headroom, report.held, report.unseen), (100, 0, 900));
+    }
+    disk.probe().set_available(100);
+    let report = disk.sample();
+    assert_eq!((report.headroom, report.held, report.unseen), (100, 0, 0));
+}

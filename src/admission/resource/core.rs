@@ -162,6 +162,11 @@ impl Core {
         self.exhausted.store(true, Relaxed);
     }
 
+    /// What finished requests hold beside what has closed since a measurement began.
+    pub(super) fn tell_unseen(&self, bytes: u64) {
+        self.unseen.store(bytes, Relaxed);
+    }
+
     pub(in crate::admission) fn settings(&self) -> ResourceSettings {
         lock(&self.health).settings
     }
@@ -211,7 +216,7 @@ impl Core {
         let settings = health.settings;
         let limits = limits(&settings, reading);
         let unseen = reconcile(limits, std::mem::take(&mut health.moved));
-        self.unseen.store(unseen, Relaxed);
+        self.tell_unseen(unseen);
         let before = std::mem::replace(&mut health.reading, *reading);
         health.read_at = taken_at;
         health.limit = limits.0;

@@ -31,6 +31,8 @@ impl Sink for ResourceSink {
         self.began = self.core.clock.now();
         self.bytes.before_measuring(&self.core.bytes, self.began, self.lag);
         self.inodes.before_measuring(&self.core.inodes, self.began, self.lag);
+        // Now already: the measurement may fail or hang, and what was closed is not held by requests again.
+        self.core.tell_unseen(self.bytes.unseen());
     }
 
     fn after(&mut self, outcome: Result<Reading, ProbeError>) -> Duration {
