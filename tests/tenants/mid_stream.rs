@@ -1,7 +1,13 @@
 //! Bodies of unknown length.
 
-use http::Method;
-use tower_storage_guard::{Reason, Refusal, test_util::FakeResource};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+use tower_storage_guard::{
+    Guarded, Reason, Refusal,
+    test_util::{FakeResource, ScriptedBody},
+};
 
 use crate::support::*;
 
@@ -44,4 +50,57 @@ async fn a_disk_that_refuses_leaves_no_charge() {
     let response = send(&guard, request(Method::PUT, "/", chunks(&[20_000; 2]))).await;
     assert_eq!(told(&response), (507, Some(Reason::Space)));
     assert_eq!(usage(&ledger), (0, 0));
+}
+
+/// A handler may answer before it has read. What is refused then is not stored, and nobody is charged with it.
+#[tokio::test]
+async fn a_frame_that_is_refused_after_the_answer_is_not_charged() {
+    let ledger = ledger(100_000);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let answers_first = move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) }
+    };
+    let service = charging(&ledger).build().unwrap().layer(service_fn(answers_first));
+    let upload = request(Method::PUT, "/", chunks(&[60_000, 30_000, 50_000]));
+    assert_eq!(service.oneshot(upload).await.unwrap().status(), 200);
+    let mut body = receiver.recv().unwrap();
+    for _ in 0..2 {
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(error.refusal().is_some());
+    drop(body);
+    assert_eq!(usage(&ledger), (90_000, 0));
+}
+
+/// What can never be stored is told before what has no room now, whichever scope comes first.
+#[tokio::test]
+async fn what_can_never_fit_is_told_first() {
+    let disk = FakeResource::new(10_000_000, 30_000);
+    let (small, large) = (
+        FakeResource::new(50_000, 50_000),
+        FakeResource::new(10_000_000, 9_000_000),
+    );
+    let upload = || request(Method::PUT, "/", chunks(&[20_000, 40_000]));
+
+    let guard = charging(&ledger(1_000_000))
+        .resource(disk.resource())
+        .resource(small.resource());
+    let response = send(&guard.build().unwrap(), upload()).await;
+    assert_eq!(told(&response), (413, Some(Reason::ExceedsCapacity)));
+
+    disk.sample();
+    let guard = charging(&ledger(50_000))
+        .resource(disk.resource())
+        .resource(large.resource());
+    let response = send(&guard.build().unwrap(), upload()).await;
+    assert_eq!(told(&response), (413, Some(Reason::ExceedsQuota)));
+
+    disk.sample();
+    let guard = charging(&ledger(1_000_000))
+        .resource(disk.resource())
+        .resource(large.resource());
+    let response = send(&guard.build().unwrap(), upload()).await;
+    assert_eq!(told(&response), (507, Some(Reason::Space)));
 }

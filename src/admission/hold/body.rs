@@ -161,12 +161,12 @@ impl<C> BodyHold<C> {
         if self.relayed < self.attend {
             return Ok(());
         }
-        self.grow()
+        self.grow(bytes)
     }
 
     /// Takes more, if what is handed on is not paid for.
     #[inline(never)]
-    fn grow(&mut self) -> Result<(), Refusal> {
+    fn grow(&mut self, frame: u64) -> Result<(), Refusal> {
         let growth = &self.slot.growth;
         let reserved = growth.reserved();
         let needed = self.relayed;
@@ -190,6 +190,7 @@ impl<C> BodyHold<C> {
                 }
             }
         };
+        let refusal = self.permanent_first(needed, refusal);
         let rules = self.slot.rules();
         if !rules.tell_refused(&refusal) {
             self.slot.growth.mark(UNBOUND);
@@ -197,7 +198,32 @@ impl<C> BodyHold<C> {
         }
         let slot = &self.slot;
         slot.tripped.store(trip_code(&refusal, slot), Release);
+        // What is refused is not handed on, and not stored.
+        self.relayed = self.relayed.saturating_sub(frame);
         Err(refusal)
+    }
+
+    /// A later scope or ledger may refuse for good what an earlier one refuses for now.
+    #[cold]
+    fn permanent_first(&self, bytes: u64, refusal: Refusal) -> Refusal {
+        if refusal.is_permanent() {
+            return refusal;
+        }
+        let rules = self.slot.rules();
+        let mut scopes = rules.scopes.iter().enumerate();
+        let by_scope = scopes.find_map(|(place, scope)| {
+            let reason = scope.amount(bytes, self.slot.growth.priority()).err()?;
+            Some(rules.refusal(reason, Some(place), Some(bytes)))
+        });
+        let by_tenant = || {
+            let mut ledgers = rules.tenants.iter().zip(&self.slot.tenants).enumerate();
+            ledgers.find_map(|(at, (ledger, slot))| {
+                let tenant = ledger.core().tenant_at(slot.place()?)?;
+                let denied = ledger.core().exceeds(&tenant, bytes)?;
+                Some(rules.tenant_refusal(denied, at, &tenant, Some(bytes)))
+            })
+        };
+        by_scope.or_else(by_tenant).map_or(refusal, Refusal::into_mid_stream)
     }
 
     /// A frame is here that is larger than what was asked for ahead. It is charged before the store was asked, unless that
