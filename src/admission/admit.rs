@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Hold, LiveLimits, LiveSettings, Resource, Scope,
+    Hold, Limits, LiveLimits, LiveSettings, Resource, Scope,
     hold::{Pools, Wish},
     tally::{RefusalCounts, Tally},
     tenants::{Step, TenantHolds, TenantNames, Waiting},
@@ -102,17 +102,25 @@ impl<C> Admission<C> {
 
     /// The same, on the accounts of tenants as well: first theirs, then the resources', all or none.
     pub(crate) fn admit_for(&self, demand: Demand, priority: Priority, names: &TenantNames<'_>) -> Verdict<C> {
-        let wish = match self.wish(demand, priority) {
+        let mut holds = TenantHolds::default();
+        let wish = self.wish(demand, priority).or_else(|refusal| {
+            let verdict = self.refuse(refusal);
+            holds.is_reported = matches!(verdict, Verdict::Passed);
+            // Only reported: what is stored counts all the same.
+            let wish = || Self::wish_of(demand, priority, &self.rules.limits.load());
+            if holds.is_reported { Ok(wish()) } else { Err(verdict) }
+        });
+        let wish = match wish {
             Ok(Some(wish)) => wish,
             Ok(None) => {
-                let mut holds = TenantHolds::default();
                 holds.enter(&self.rules, names);
                 return self.hold_tenants(&Wish::default(), holds);
             }
-            Err(refusal) => return self.refuse(refusal),
+            Err(verdict) => return verdict,
         };
-        let mut holds = TenantHolds::default();
-        if let Err(refusal) = self.check_ceilings(&wish) {
+        if holds.is_reported {
+            // Told once is enough.
+        } else if let Err(refusal) = self.check_ceilings(&wish) {
             let verdict = self.refuse(refusal);
             if !matches!(verdict, Verdict::Passed) {
                 return verdict;
@@ -141,7 +149,15 @@ impl<C> Admission<C> {
     pub(crate) fn poll(&self, waits: &mut Waits, context: &Context<'_>) -> Poll<Verdict<C>> {
         Poll::Ready(match ready!(waits.waiting.poll(context)) {
             Ok(holds) => self.hold_all(&waits.wish, holds),
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => match self.refuse(refusal) {
+                // Refusals are only reported by now: what is stored counts all the same.
+                Verdict::Passed => {
+                    let mut holds = TenantHolds::default();
+                    holds.force(&self.rules, &waits.waiting.names, waits.wish.bytes);
+                    self.hold_tenants(&waits.wish, holds)
+                }
+                verdict => verdict,
+            },
         })
     }
 
@@ -180,6 +196,14 @@ impl<C> Admission<C> {
     #[inline(always)]
     fn wish(&self, demand: Demand, priority: Priority) -> Result<Option<Wish>, Refusal> {
         let limits = self.rules.limits.load();
+        if demand == Demand::Unknown && limits.require_length {
+            return Err(Refusal::new(Reason::LengthRequired));
+        }
+        Ok(Self::wish_of(demand, priority, &limits))
+    }
+
+    #[inline(always)]
+    fn wish_of(demand: Demand, priority: Priority, limits: &Limits) -> Option<Wish> {
         let mut wish = Wish {
             priority,
             maximum: limits.maximum,
@@ -187,13 +211,12 @@ impl<C> Admission<C> {
             ..Wish::default()
         };
         wish.bytes = match demand {
-            Demand::Exempt => return Ok(None),
+            Demand::Exempt => return None,
             Demand::Bytes(bytes) => bytes,
             Demand::Declared(bytes) => {
                 wish.declared = bytes;
                 bytes
             }
-            Demand::Unknown if limits.require_length => return Err(Refusal::new(Reason::LengthRequired)),
             Demand::Unknown => {
                 wish.grows = true;
                 0
@@ -204,7 +227,7 @@ impl<C> Admission<C> {
             }
         }
         .max(limits.minimum);
-        Ok(Some(wish))
+        Some(wish)
     }
 
     fn check_ceilings(&self, wish: &Wish) -> Result<(), Refusal> {

@@ -50,7 +50,7 @@ impl TenantHolds {
                     if report_only {
                         if !self.is_reported && denied.kind() != crate::tenant::DeniedKind::WouldWait {
                             self.is_reported = true;
-                            rules.tell(&refusal, false);
+                            rules.tell(&permanent_first(rules, names, at, bytes, refusal), false);
                         }
                         // Counted all the same, so that what is told of the usage is true.
                         if let Some(place) = core.force(name, bytes) {
@@ -70,6 +70,15 @@ impl TenantHolds {
     pub(super) fn enter(&mut self, rules: &Rules, names: &TenantNames<'_>) {
         for (at, (ledger, name)) in rules.tenants.iter().zip(names).enumerate() {
             if let Some(place) = name.as_deref().and_then(|name| ledger.core().enter(name)) {
+                self.put(at, place);
+            }
+        }
+    }
+
+    /// Charges all ledgers whatever they allow.
+    pub(super) fn force(&mut self, rules: &Rules, names: &TenantNames<'_>, bytes: u64) {
+        for (at, (ledger, name)) in rules.tenants.iter().zip(names).enumerate() {
+            if let Some(place) = name.as_deref().and_then(|name| ledger.core().force(name, bytes)) {
                 self.put(at, place);
             }
         }

@@ -85,3 +85,41 @@ async fn what_would_be_refused_is_told_and_charged() {
     assert_eq!(told_of.lock().unwrap().pop(), Some((Reason::Quota, false)));
     assert_eq!(usage(&ledger), (130, 0));
 }
+
+/// Also what would be refused for its missing length.
+#[tokio::test]
+async fn a_missing_length_is_told_and_what_comes_is_charged() {
+    let ledger = ledger(1000);
+    let guard = charging(&ledger)
+        .require_length(true)
+        .report_only(true)
+        .build()
+        .unwrap();
+    let response = send(&guard, request(Method::PUT, "/", chunks(&[40, 40]))).await;
+    assert_eq!(told(&response), (200, None));
+    assert_eq!(usage(&ledger), (80, 0));
+    let told: Vec<_> = guard
+        .report()
+        .would_be_refused
+        .by_reason()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(told, [(Reason::LengthRequired, 1)]);
+}
+
+/// The reason that is told is the one that a client would get.
+#[tokio::test]
+async fn of_two_accounts_the_one_that_refuses_for_good_is_told() {
+    let (users, organisations) = (ledger(1000), ledger(50));
+    users.charge("t", 990);
+    let builder = charging(&users).tenant(organisations, tower_storage_guard::TenantFrom::header(TENANT));
+    let guard = builder.report_only(true).build().unwrap();
+    assert_eq!(told(&send(&guard, put(60)).await), (200, None));
+    let told: Vec<_> = guard
+        .report()
+        .would_be_refused
+        .by_reason()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(told, [(Reason::ExceedsQuota, 1)]);
+}

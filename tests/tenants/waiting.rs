@@ -246,3 +246,19 @@ async fn two_accounts_of_which_one_waits_are_charged_both_or_none() {
         users.credit("u", 1000);
     }
 }
+
+#[tokio::test]
+async fn whoever_waits_when_refusals_become_reports_is_charged() {
+    let World { ledger, .. } = world();
+    let guard = charging(&ledger).build().unwrap();
+    ledger.scan("t").wait().unwrap().reconcile(4 << 20);
+    while ledger.step() {}
+    let mut over = pin!(send(&guard, put(1000)));
+    assert!(poll(over.as_mut()).is_pending());
+    let live = guard.live_settings();
+    live.update(|settings| settings.layer = settings.layer.report_only(true))
+        .unwrap();
+    while ledger.step() {}
+    assert!(matches!(poll(over), Poll::Ready(response) if told(&response) == (200, None)));
+    assert_eq!(usage(&ledger), ((4 << 20) + 1000, 0));
+}
