@@ -94,7 +94,7 @@ impl Body for ScriptedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ScriptError>>> {
         match self.steps.pop_front() {
             None => Poll::Ready(None),
-            Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; bytes]))))),
+            Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(zeros(bytes))))),
             Some(Step::Trailers) => Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::new())))),
             Some(Step::Pause) => {
                 context.waker().wake_by_ref();
@@ -114,6 +114,14 @@ impl Body for ScriptedBody {
     fn size_hint(&self) -> SizeHint {
         self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
+}
+
+/// Frames of the usual sizes cost no allocation, so that tests can send a great many.
+fn zeros(bytes: usize) -> Bytes {
+    static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+    ZEROS
+        .get(..bytes)
+        .map_or_else(|| Bytes::from(vec![0; bytes]), Bytes::from_static)
 }
 
 /// The error that a [`ScriptedBody`] was told to end with.

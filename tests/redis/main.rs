@@ -27,6 +27,7 @@ mod refused_engines;
 mod safeguards;
 mod threads;
 
+#[path = "../support/dice.rs"]
 mod dice;
 mod fleet;
 #[path = "../support/ledger_contract.rs"]

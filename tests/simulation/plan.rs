@@ -1,0 +1,234 @@
+//! What a request will do, drawn when it arrives; and what is known of it later.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tower_storage_guard::{
+    Reason, WriteBuffer,
+    test_util::{ScriptError, ScriptedBody},
+};
+
+use crate::{dice::Dice, site::Fault};
+
+pub(crate) const LARGEST_FRAME: u64 = 512 << 10;
+
+/// What the client wants and what the handler does about it. Goes with the request to the handler.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) number: usize,
+    pub(crate) layer: usize,
+    pub(crate) method: Method,
+    pub(crate) tenant: Option<usize>,
+    pub(crate) length: Length,
+    pub(crate) style: Style,
+    /// What the handler may have unwritten when it asks for more.
+    pub(crate) keeps: u64,
+    /// More than this and a step were closed early.
+    pub(crate) buffer: u64,
+    /// Waits for so long before it writes what it kept.
+    pub(crate) ponders: u64,
+    pub(crate) panics_at: Option<u32>,
+    pub(crate) status: StatusCode,
+    /// Tells that it stored this much less than came.
+    pub(crate) tells_less: Option<u64>,
+    pub(crate) removes_partial: bool,
+    pub(crate) facts: Arc<Mutex<Facts>>,
+}
+
+/// What is known of a request's length beforehand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Length {
+    Unknown,
+    Known(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Style {
+    /// Writes behind what comes, and then answers.
+    Stores,
+    /// Answers at once and goes on storing.
+    HandsOver,
+    /// Never looks at the body.
+    Ignores,
+}
+
+/// What happened to a request.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) decision: Option<Decision>,
+    /// Bytes that the handler got.
+    pub(crate) handed: u64,
+    /// Why its body was cut off.
+    pub(crate) cut: Option<Reason>,
+    /// Bytes that the client has sent.
+    pub(crate) sent: u64,
+    /// The client stopped sending.
+    pub(crate) hangs: bool,
+    /// The handler said that the disk is full.
+    pub(crate) told_full: bool,
+    /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
+    pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
+    pub(crate) answers: u32,
+    pub(crate) body_is_gone: bool,
+    pub(crate) is_over: bool,
+}
+
+/// What the guard decided when it was called.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Decision {
+    Admitted,
+    Refused(Reason),
+    /// Let through though it would be refused.
+    Reported(Reason),
+    /// Exempt, or a ledger has to be asked.
+    Open,
+}
+
+/// A client's body that tells when it is gone.
+pub(crate) struct Upload {
+    script: ScriptedBody,
+    facts: Arc<Mutex<Facts>>,
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = ScriptError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ScriptError>>> {
+        let polled = Pin::new(&mut self.script).poll_frame(context);
+        let mut facts = self.facts.lock().unwrap();
+        facts.hangs = polled.is_pending();
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            facts.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        drop(facts);
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.script.size_hint()
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.facts.lock().unwrap().body_is_gone = true;
+    }
+}
+
+/// The request of a plan that is drawn now, and what is special about it.
+pub(crate) fn draw(
+    dice: &mut Dice,
+    number: usize,
+    buffers: &[WriteBuffer],
+    largest: u64,
+    fault: Fault,
+) -> (Plan, Request<Upload>, Vec<&'static str>) {
+    let mut notes = Vec::new();
+    let facts = Arc::new(Mutex::new(Facts::default()));
+    let method = match dice.below(20) {
+        0 => Method::GET,
+        1 => Method::from_bytes(b"MKCOL").unwrap(),
+        _ => Method::PUT,
+    };
+    let size = match dice.below(8) {
+        _ if method != Method::PUT => 0,
+        0 => 0,
+        1 | 2 => 1 + dice.below(64 << 10),
+        3 | 4 => 1 + dice.below(2 << 20),
+        5 | 6 => 1 + dice.below(largest / 3),
+        _ => 1 + dice.below(largest),
+    };
+    let mut script = ScriptedBody::new();
+    let mut rest = size;
+    // Clients send large files in large pieces.
+    let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
+    while rest > 0 {
+        let bytes = rest.min(1 + dice.below(frame * 2)).min(LARGEST_FRAME);
+        script = script.data(bytes as usize);
+        rest -= bytes;
+        if dice.one_in(5) {
+            script = script.pause();
+        }
+        if size > 0 && dice.one_in(150) {
+            if dice.one_in(2) {
+                notes.push("body: hangs");
+                script = script.hang();
+            } else {
+                notes.push("body: error");
+                script = script.error("the client is gone");
+            }
+            break;
+        }
+    }
+    if dice.one_in(6) && size > 0 {
+        notes.push("body: trailers");
+        script = script.trailers();
+    }
+    let mut request = Request::builder().method(method.clone()).uri("/");
+    let mut length = Length::Known(size);
+    match dice.below(10) {
+        0..=3 => script = script.telling_length(size),
+        _ if size == 0 => script = script.telling_length(0),
+        4 => request = request.header("content-length", size),
+        5 => {
+            let hint = size + dice.below(2) * dice.below(100_000);
+            request = request.header("upload-length", hint);
+            length = Length::Known(hint);
+        }
+        6 => {
+            notes.push("body: tells too little");
+            length = Length::Known(size.div_ceil(2));
+            script = script.telling_length(size.div_ceil(2));
+        }
+        _ => length = Length::Unknown,
+    }
+    let tenant = (!dice.one_in(40)).then(|| dice.below(3) as usize);
+    if let Some(tenant) = tenant {
+        request = request.header("x-tenant", TENANTS[tenant]);
+    }
+    let layer = dice.below(buffers.len() as u64) as usize;
+    let buffer = match buffers[layer] {
+        WriteBuffer::Bytes(bytes) => bytes,
+        WriteBuffer::Whole => u64::MAX,
+    };
+    let plan = Plan {
+        number,
+        layer,
+        buffer,
+        tenant,
+        length,
+        style: match dice.below(10) {
+            0 => Style::Ignores,
+            1 => Style::HandsOver,
+            _ => Style::Stores,
+        },
+        keeps: match dice.below(3) {
+            _ if fault == Fault::HandlersKeepTooMuch => u64::MAX,
+            0 => 0,
+            1 => buffer,
+            _ => dice.below(buffer.max(1)),
+        },
+        ponders: dice.below(2) * dice.below(40),
+        panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
+        status: [StatusCode::CREATED, StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR][(dice.below(12) / 5) as usize],
+        tells_less: dice.one_in(8).then(|| dice.below(3000)),
+        removes_partial: dice.one_in(2),
+        method,
+        facts: facts.clone(),
+    };
+    let mut request = request.body(Upload { script, facts }).unwrap();
+    request.extensions_mut().insert(plan.clone());
+    (plan, request, notes)
+}
+
+pub(crate) const TENANTS: [&str; 3] = ["alice", "bob", "carol"];
