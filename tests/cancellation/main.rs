@@ -24,6 +24,9 @@ const AT_LEAST: [(&str, usize); 4] = [
     ("the response body", 95),
 ];
 
+/// The cut after so many polls.
+type At = fn(usize) -> Cut;
+
 #[test]
 fn every_poll_may_be_the_last() {
     let mut counted = AT_LEAST.map(|(what, _)| (what, 0));
@@ -35,7 +38,7 @@ fn every_poll_may_be_the_last() {
             scene.name
         );
         all_is_back(&scene, &full, Cut::Never);
-        let cuts: [(usize, fn(usize) -> Cut); 4] = [
+        let cuts: [(usize, At); 4] = [
             (full.moves, Cut::Future),
             (full.body_polls, Cut::RequestBody),
             (full.body_polls, Cut::Panic),
