@@ -127,9 +127,6 @@ pub use observe::{
     HealthService, LedgerFigures, Monitor, MonitorBuilder, Readiness, ReadinessHandle, Snapshot, TenantFigures,
     TenantRow,
 };
-#[cfg(all(fuzzing, feature = "memory"))]
-#[doc(hidden)]
-pub use probe::fuzz as __fuzz;
 pub use probe::{
     Ballast, BallastError, BallastErrorKind, CapacityProbe, DiskProbe, Measurement, ProbeError, ProbeErrorKind,
     Publisher, PublisherProbe,
@@ -161,6 +158,20 @@ pub mod __models {
         crate::tenant::models: granted_bytes_are_fetched_or_given_back whoever_waits_is_woken
             what_is_given_back_is_not_spent debts_come_before_grants;
     }
+}
+
+/// Parsers that nobody outside can call otherwise, for the targets in `fuzz/`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod __fuzz {
+    #[cfg(feature = "memory")]
+    pub use crate::probe::fuzz::*;
+    #[cfg(feature = "redb")]
+    pub use crate::tenant::file_fuzz::*;
+    #[cfg(feature = "limits-file")]
+    pub use crate::tenant::limits_fuzz::*;
+    #[cfg(feature = "redis")]
+    pub use crate::tenant::redis_fuzz::*;
 }
 
 #[cfg(feature = "redb")]

@@ -2,6 +2,8 @@
 
 mod attach;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod parse;
 mod watch;
 

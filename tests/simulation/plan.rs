@@ -218,7 +218,10 @@ pub(crate) fn draw(
             1 => buffer,
             _ => dice.below(buffer.max(1)),
         },
-        ponders: dice.below(2) * dice.below(40),
+        ponders: match fault {
+            Fault::HandlersKeepTooMuch => 150,
+            _ => dice.below(2) * dice.below(60),
+        },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
         status: [StatusCode::CREATED, StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR][(dice.below(12) / 5) as usize],
         tells_less: dice.one_in(8).then(|| dice.below(3000)),

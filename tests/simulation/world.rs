@@ -150,10 +150,10 @@ impl World {
 }
 
 fn disk(dice: &mut Dice, fault: Fault) -> Disk {
-    let total = (6 + dice.below(24)) * MIB;
+    let total = (4 + dice.below(14)) * MIB;
     let block = if dice.one_in(2) { 1 } else { 4096 };
     let lag = match dice.below(3) {
-        _ if fault == Fault::HiddenLag => 300,
+        _ if fault == Fault::HiddenLag => 1500,
         0 | 1 => 0,
         _ => 1 + dice.below(1000),
     };
@@ -308,8 +308,8 @@ pub(crate) fn write_buffer(site: &Site) -> WriteBuffer {
     match site.below(5) {
         _ if site.fault == Fault::HandlersKeepTooMuch => WriteBuffer::Bytes(0),
         0 => WriteBuffer::Whole,
-        1 | 2 => WriteBuffer::Bytes(0),
-        3 => WriteBuffer::Bytes(site.below(2 * MIB)),
+        1 => WriteBuffer::Bytes(0),
+        2 | 3 => WriteBuffer::Bytes(site.below(4 * MIB)),
         _ => WriteBuffer::Bytes(8 * MIB),
     }
 }
@@ -326,7 +326,7 @@ impl World {
             site.count("probe: hangs");
             site.say(|| format!("the probe of disk {at} hangs"));
         }
-        self.meanwhile(if hangs { 10 + site.below(60) } else { site.below(4) });
+        self.meanwhile(if hangs { 10 + site.below(60) } else { site.below(8) });
         let now = site.now();
         let reading = {
             let mut disk = site.disk(at);
@@ -338,7 +338,7 @@ impl World {
             }
             reading
         };
-        self.meanwhile(site.below(4));
+        self.meanwhile(site.below(8));
         let mut disk = site.disk(at);
         if disk.fails {
             return Err(io::Error::other("a cable"));

@@ -3,6 +3,8 @@
 mod codec;
 mod database;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod header;
 
 use std::{

@@ -1,5 +1,7 @@
 mod engine;
 mod failure;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod key;
 mod policy;
 mod stored;

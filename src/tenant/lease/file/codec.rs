@@ -126,6 +126,12 @@ fn put_length(out: &mut Vec<u8>, length: usize) {
     out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
 }
 
+/// Of this version, with the check sum that belongs to it.
+#[cfg(fuzzing)]
+pub(super) fn sealed(tenant: &[u8], content: &[u8]) -> Vec<u8> {
+    seal(tenant, [&[VERSION], content].concat())
+}
+
 fn seal(tenant: &[u8], mut out: Vec<u8>) -> Vec<u8> {
     out.extend(check_sum(tenant, &out).to_le_bytes());
     out

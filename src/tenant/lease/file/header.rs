@@ -36,7 +36,7 @@ fn beginning_and_length(path: &Path) -> io::Result<(Vec<u8>, u64)> {
 }
 
 /// None when it is too short to say.
-fn can_have(beginning: &[u8], length: u64) -> Option<bool> {
+pub(super) fn can_have(beginning: &[u8], length: u64) -> Option<bool> {
     let size = |at: usize| Some(u64::from(u32::from_le_bytes(*beginning.get(at..)?.first_chunk()?)));
     let [page, region_header, region_data, full_regions, last_data] = SIZES.map(size);
     let last_data = last_data?;
