@@ -93,6 +93,8 @@ impl Default for Floor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -110,6 +112,21 @@ mod tests {
         assert_eq!(Floor::percent(100.0).of(u64::MAX - 1), u64::MAX - 1);
         assert_eq!(Floor::percent(50.0).of(u64::MAX), 0, "no share of an unknown total");
         assert_eq!(Floor::bytes(u64::MAX).of(0), u64::MAX);
+    }
+
+    proptest! {
+        /// Against hundredths of a percent in whole numbers. A share is rounded up, by less than a millionth of the total.
+        #[test]
+        fn shares_are_as_exact_as_whole_numbers(
+            hundredths in 0..=10_000_u64, total in 0..u64::MAX, least: u64, most: u64,
+        ) {
+            let floor = Floor::percent(hundredths as f64 / 100.0);
+            let exact = (u128::from(total) * u128::from(hundredths)).div_ceil(10_000) as u64;
+            let share = floor.of(total);
+            prop_assert!(share >= exact && share <= total && share - exact <= total / 1_000_000 + 1);
+            let bounded = floor.at_least(least).at_most(most.max(least)).of(total);
+            prop_assert_eq!(bounded, share.clamp(least, most.max(least)));
+        }
     }
 
     #[test]

@@ -165,6 +165,32 @@ mod tests {
             let _ = parse_size(&text);
         }
 
+        /// Whole bytes of what is written, cut off and not rounded.
+        #[test]
+        fn any_number_with_any_unit(
+            whole in 0..2000_u64,
+            fraction in prop::option::of("[0-9]{1,12}"),
+            (unit, size) in prop::sample::select(&[
+                ("", 1), ("b", 1), ("k", 1000), ("KB", 1000), ("kib", 1 << 10), ("M", 1_000_000), ("MiB", 1 << 20),
+                ("gb", 1_000_000_000), ("Gi", 1 << 30), ("TB", 1_000_000_000_000), ("tib", 1 << 40),
+                ("P", 1_000_000_000_000_000), ("PiB", 1 << 50),
+            ][..]),
+            space in " {0,2}",
+        ) {
+            let dot = fraction.as_ref().map_or_else(String::new, |digits| format!(".{digits}"));
+            let places = fraction.as_ref().map_or(0, String::len) as u32;
+            let digits: u128 = format!("{whole}{}", fraction.unwrap_or_default()).parse().expect("few digits");
+            let expected = digits * size / 10_u128.pow(places);
+            prop_assert_eq!(parse_size(&format!("{space}{whole}{dot}{space}{unit}{space}")), Ok(expected as u64));
+        }
+
+        /// With one decimal.
+        #[test]
+        fn what_is_shown_is_read_back_nearly(bytes in 0..1_u64 << 60) {
+            let read = parse_size(&format_size(bytes)).expect("a size");
+            prop_assert!(read.abs_diff(bytes) <= bytes / 20, "{} for {}", read, bytes);
+        }
+
         #[test]
         fn whole_numbers_are_exact(bytes: u64) {
             prop_assert_eq!(parse_size(&bytes.to_string()), Ok(bytes));

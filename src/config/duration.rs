@@ -50,7 +50,26 @@ fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// As others read them who know more units.
+        #[test]
+        fn times_are_those_of_humantime(number in 0..1_000_000_u64, unit in "ms|s|m|min|h", space in " ?") {
+            let text = format!("{number}{space}{unit}");
+            prop_assert_eq!(parse(&text), humantime::parse_duration(&text).ok(), "{}", text);
+        }
+
+        /// Nothing else is a time.
+        #[test]
+        fn other_words_are_no_times(text in "[0-9]{0,3}[.+ -]{0,2}[0-9]{0,2}[a-z]{0,5}") {
+            if let Some(time) = parse(&text) {
+                prop_assert_eq!(Some(time), humantime::parse_duration(&text).ok(), "{}", text);
+            }
+        }
+    }
 
     #[test]
     fn reads_whole_numbers_with_a_unit() {

@@ -18,20 +18,20 @@ impl Format {
     /// ours is acceptable: an answer in a wrong format is better than none.
     #[inline]
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
-        match headers.get(&ACCEPT) {
-            None => Self::Problem,
-            Some(accept) => Self::preferred_by(accept, headers),
-        }
+        let mut values = headers.get_all(&ACCEPT).iter();
+        let first = values.next();
+        Self::preferred_by(first, values.next().is_some(), headers)
     }
 
-    /// The same where the first `Accept` was found already.
+    /// The same where the first `Accept` was found already, and whether there are more.
     #[inline]
-    pub(super) fn preferred_by(accept: &HeaderValue, headers: &HeaderMap) -> Self {
-        // What curl, Go and Python clients send.
-        if accept.as_bytes() == b"*/*" {
-            return Self::Problem;
+    pub(super) fn preferred_by(first: Option<&HeaderValue>, has_more: bool, headers: &HeaderMap) -> Self {
+        match first {
+            None => Self::Problem,
+            // What curl, Go and Python clients send.
+            Some(accept) if accept.as_bytes() == b"*/*" && !has_more => Self::Problem,
+            Some(_) => Self::negotiate(headers),
         }
-        Self::negotiate(headers)
     }
 
     #[cold]
@@ -164,6 +164,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(ACCEPT, HeaderValue::from_static("application/json;q=0.5"));
         headers.append(ACCEPT, HeaderValue::from_static("text/plain"));
+        assert_eq!(Format::preferred(&headers), Format::Text);
+        let mut headers = HeaderMap::new();
+        headers.append(ACCEPT, HeaderValue::from_static("*/*;q=0.5"));
+        headers.append(ACCEPT, HeaderValue::from_static("text/html"));
+        assert_eq!(Format::preferred(&headers), Format::Page);
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.append(ACCEPT, HeaderValue::from_static("application/json;q=0"));
         assert_eq!(Format::preferred(&headers), Format::Text);
     }
 

@@ -303,7 +303,49 @@ mod tests {
         assert_eq!(demanded(SizeHint::default()), Demand::Declared(100));
     }
 
+    /// What clients and proxies may write where a number belongs.
+    fn values() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9]{1,24}", "0{0,3}[0-9]{1,6}", "[+-]?[0-9]{0,4}[ ,.x]?[0-9]{0,3}"]
+    }
+
+    /// The largest of the numbers among them; 128 bits hold any that is generated here.
+    fn largest(texts: &[String]) -> Option<u64> {
+        let numbers = texts
+            .iter()
+            .filter(|text| text.chars().all(|letter| letter.is_ascii_digit()));
+        let numbers = numbers.filter_map(|text| text.parse::<u128>().ok());
+        numbers.map(|number| u64::try_from(number).unwrap_or(u64::MAX)).max()
+    }
+
     proptest! {
+        /// RFC 9112 section 6.3, and hints for what is not known or nothing.
+        #[test]
+        fn any_headers_together(
+            exact in prop::option::of(prop_oneof![Just(0), any::<u64>()]),
+            lengths in prop::collection::vec(values(), 0..3),
+            hints in prop::collection::vec(values(), 0..3),
+            is_encoded: bool,
+        ) {
+            const HINTS: [&str; 3] = ["upload-length", "oc-total-length", "x-amz-decoded-content-length"];
+            let mut headers: Vec<_> = lengths.iter().map(|text| ("content-length", text.as_str())).collect();
+            headers.extend(HINTS.into_iter().zip(hints.iter().map(String::as_str)));
+            if is_encoded {
+                headers.push(("transfer-encoding", "chunked"));
+            }
+            let length = exact.or(if is_encoded { None } else { largest(&lengths) });
+            let bytes = match (length, largest(&hints)) {
+                (Some(length @ 1..), _) => Some(length),
+                (length, hint) => length.max(hint),
+            };
+            let expected = match bytes {
+                None => Demand::Unknown,
+                Some(0) => Demand::Creates,
+                Some(bytes) => Demand::Bytes(bytes),
+            };
+            let body = exact.map_or_else(unknown, SizeHint::with_exact);
+            prop_assert_eq!(demanded("PUT", body, &headers), expected);
+        }
+
         #[test]
         fn numbers_are_read_as_they_are_written(number: u64, zeros in 0..40_usize) {
             let text = format!("{}{number}", "0".repeat(zeros));

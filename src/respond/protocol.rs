@@ -162,10 +162,7 @@ impl Wording {
         } else if webdav::is_method(request.method) {
             Self::WebDav
         } else {
-            match signs.accept {
-                None => Self::Problem,
-                Some(accept) => Self::from(Format::preferred_by(accept, headers)),
-            }
+            Self::from(Format::preferred_by(signs.accept, signs.accepts_more, headers))
         }
     }
 
@@ -217,6 +214,8 @@ impl Spoken {
 pub(super) struct Signs<'a> {
     content_type: Option<&'a HeaderValue>,
     accept: Option<&'a HeaderValue>,
+    /// There is more than one `Accept`.
+    accepts_more: bool,
     connect: bool,
     tus: bool,
     resumable_upload: bool,
@@ -228,7 +227,10 @@ impl<'a> Signs<'a> {
     #[inline(always)]
     pub(super) fn see(&mut self, name: &str, value: &'a HeaderValue) {
         match name {
-            "accept" => self.accept = self.accept.or(Some(value)),
+            "accept" => {
+                self.accepts_more = self.accept.is_some();
+                self.accept = self.accept.or(Some(value));
+            }
             "content-type" => self.content_type = self.content_type.or(Some(value)),
             "connect-protocol-version" => self.connect = true,
             "tus-resumable" => self.tus = true,

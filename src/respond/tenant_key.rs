@@ -199,6 +199,7 @@ impl MissingTenant {
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Request};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -230,6 +231,51 @@ mod tests {
         }
         for uri in ["/v1", "/v1/%ff/x", "*"] {
             assert_eq!(key.tenant(&parts(uri)), None, "{uri}");
+        }
+    }
+
+    proptest! {
+        /// However a client writes it, and whatever is beside it.
+        #[test]
+        fn a_segment_is_read_back(
+            segments in prop::collection::vec("\\PC{1,20}", 1..4),
+            place: prop::sample::Index,
+            written in prop::collection::vec(0..3_u8, 80),
+        ) {
+            let mut path = String::new();
+            let mut written = written.iter().cycle();
+            for segment in &segments {
+                path.push('/');
+                for byte in segment.bytes() {
+                    match written.next() {
+                        Some(0) if byte.is_ascii_alphanumeric() => path.push(byte.into()),
+                        Some(1) => path += &format!("%{byte:02x}"),
+                        _ => path += &format!("%{byte:02X}"),
+                    }
+                }
+            }
+            let place = place.index(segments.len());
+            let key = TenantFrom::path_segment(place);
+            let parts = parts(&path);
+            let name = key.tenant(&parts);
+            prop_assert_eq!(name.as_deref(), Some(segments[place].as_str()));
+            let beyond = TenantFrom::path_segment(segments.len());
+            prop_assert!(beyond.tenant(&parts).is_none());
+        }
+
+        #[test]
+        fn a_header_is_a_name_when_it_is_text(value: Vec<u8>, again: bool) {
+            let name = HeaderName::from_static("x-tenant");
+            let Ok(header) = HeaderValue::from_bytes(&value) else { return Ok(()) };
+            let mut parts = parts("/");
+            parts.headers.append(&name, header.clone());
+            if again {
+                parts.headers.append(&name, header);
+            }
+            let expected = String::from_utf8(value).ok().filter(|_| !again);
+            let key = TenantFrom::header(name);
+            let name = key.tenant(&parts);
+            prop_assert_eq!(name.as_deref(), expected.as_deref());
         }
     }
 

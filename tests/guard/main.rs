@@ -12,6 +12,7 @@ mod failure_policy;
 mod late_failure;
 mod live_settings;
 mod mid_stream;
+mod negotiation;
 mod report;
 mod report_only;
 mod settings;

@@ -54,6 +54,8 @@ pub(super) fn can_have(beginning: &[u8], length: u64) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn with(change: impl FnOnce(&mut Vec<u8>)) -> bool {
@@ -74,6 +76,38 @@ mod tests {
         }
         assert!(!with(|bytes| bytes[24..28].fill(0xff)));
         assert!(!with(|bytes| bytes.truncate(1 << 20)));
+    }
+
+    proptest! {
+        /// Redb takes memory for what the beginning speaks of; a file that is taken for plausible is that large.
+        #[test]
+        fn what_is_plausible_fits_into_the_file(
+            mut beginning in prop::collection::vec(any::<u8>(), 0..340),
+            full_regions in prop_oneof![0..3_u32, any::<u32>()],
+            last_data in prop_oneof![0..2000_u32, any::<u32>()],
+            orders in prop::collection::vec(0..20_u64, ROOTS.len()),
+            length: u64,
+        ) {
+            let sizes = [PAGE as u32, REGION_HEADER as u32, REGION_DATA as u32, full_regions, last_data];
+            for (at, size) in SIZES.into_iter().zip(sizes) {
+                if let Some(place) = beginning.get_mut(at..at + 4) {
+                    place.copy_from_slice(&size.to_le_bytes());
+                }
+            }
+            for (at, order) in ROOTS.into_iter().zip(&orders) {
+                if let Some(place) = beginning.get_mut(at..at + 8) {
+                    place.copy_from_slice(&(order << 59).to_le_bytes());
+                }
+            }
+            let length = length >> (length % 64);
+            let plausible = can_have(&beginning, length);
+            prop_assert!(plausible.is_some() || beginning.len() < ROOTS[5] + 8);
+            if plausible == Some(true) {
+                let data = u128::from(full_regions) * u128::from(REGION_DATA) + u128::from(last_data);
+                prop_assert!(data * u128::from(PAGE) <= u128::from(length));
+                prop_assert!(orders.iter().all(|order| u128::from(PAGE) << order <= u128::from(length)));
+            }
+        }
     }
 
     #[test]

@@ -140,3 +140,96 @@ fn micros(time: Duration) -> u64 {
     let micros = time.as_nanos().div_ceil(1000);
     u64::try_from(micros).unwrap_or(FOREVER).min(FOREVER)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use redis::Value;
+
+    use super::*;
+    use crate::tenant::Seed;
+
+    fn bulk(text: impl ToString) -> Value {
+        Value::BulkString(text.to_string().into_bytes())
+    }
+
+    /// Anything that an engine, or something else at its address, may answer.
+    fn values() -> impl Strategy<Value = Value> {
+        let words = "synced|reseeded|unknown|stale|forgotten|superseded|unlimited|-?[0-9]{0,20}|\\PC{0,5}";
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(Value::Int),
+            words.prop_map(bulk),
+            words.prop_map(Value::SimpleString),
+            any::<Vec<u8>>().prop_map(Value::BulkString),
+            Just(Value::Nil),
+            Just(Value::Okay),
+        ];
+        leaf.prop_recursive(2, 20, 9, |value| {
+            prop::collection::vec(value, 0..9).prop_map(Value::Array)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_ours_or_none(value in values(), floor: u64) {
+            if let Some(SyncReply::Synced(synced)) = reply(&value, floor) {
+                prop_assert!(synced.room <= synced.limit.bound().saturating_sub(synced.used));
+            }
+        }
+
+        #[test]
+        fn what_the_script_says_is_read(
+            hold in 0..EXACT, share: i64, sum in -(EXACT as i64)..EXACT as i64, elsewhere in 0..EXACT, is_quiet: bool,
+            limit in prop::option::of(0..EXACT), epoch: u64, floor in 0..EXACT,
+        ) {
+            let words = limit.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+            let value = Value::Array(vec![
+                bulk("synced"), Value::Int(hold as i64), Value::Int(share), Value::Int(sum),
+                Value::Int(elsewhere as i64), Value::Int(is_quiet.into()), bulk(&words), bulk(epoch),
+            ]);
+            let Some(SyncReply::Synced(synced)) = reply(&value, floor) else { panic!("ours") };
+            prop_assert_eq!((synced.hold, synced.share, synced.epoch), (hold, share, epoch));
+            prop_assert_eq!(i128::from(synced.used) - i128::from(synced.shortfall), i128::from(sum));
+            prop_assert_eq!(synced.limit, limit.map_or(Limit::UNLIMITED, Limit::bytes));
+            let most = i128::from(limit.unwrap_or(EXACT - 1));
+            let room = most - i128::from(sum.max(0)) - i128::from(elsewhere) - i128::from(floor);
+            prop_assert_eq!(i128::from(synced.room), if is_quiet { 0 } else { room.max(0) });
+        }
+
+        /// Doubles would round what is larger, so it is refused; what is sent is told to the last digit.
+        #[test]
+        fn nothing_is_sent_that_would_be_rounded(
+            share in prop::option::of(any::<i64>()), used in prop::option::of(any::<u64>()), floor: u64, need: u64,
+            chunk: u64, limit in prop::option::of(any::<u64>()), shift in 0..40_u32, nanos: u64,
+        ) {
+            let (floor, limit) = (floor >> shift, limit.map(|bytes| bytes >> shift));
+            let share = share.map(|share| share >> shift);
+            let seed = used.map(|used| Seed { epoch: 7, used: used >> shift, measured: true });
+            let request = SyncRequest {
+                tenant: "t".into(), node: "n".into(), incarnation: 1, sequence: 2, epoch: None, share, floor, need, chunk,
+                limit: limit.map_or(Limit::UNLIMITED, Limit::bytes), ttl: Duration::from_nanos(nanos), reap_after: None,
+                seed, leave: false,
+            };
+            let fits = share.is_none_or(|share| share.unsigned_abs() < EXACT)
+                && seed.is_none_or(|seed| seed.used < EXACT)
+                && floor < EXACT
+                && request.limit.as_bytes().is_none_or(|bytes| bytes < EXACT);
+            let sent = call("script", "p:", &request, None);
+            prop_assert_eq!(sent.is_ok(), fits);
+            if let Ok(sent) = sent {
+                let words: Vec<_> = sent.args_iter().filter_map(|arg| match arg {
+                    redis::Arg::Simple(word) => Some(String::from_utf8_lossy(word).into_owned()),
+                    _ => None,
+                }).collect();
+                prop_assert_eq!(&words[8], &share.map(|share| share.to_string()).unwrap_or_default());
+                prop_assert_eq!(&words[9], &floor.to_string());
+                prop_assert_eq!(&words[10], &(u128::from(floor) + u128::from(need)).min(EXACT.into()).to_string());
+                prop_assert_eq!(&words[13], &nanos.div_ceil(1000).min(FOREVER).to_string());
+                // All numbers are exact in a double.
+                for number in words[9..].iter().filter_map(|word| word.parse::<u64>().ok()) {
+                    prop_assert!(number <= EXACT);
+                }
+            }
+        }
+    }
+}
