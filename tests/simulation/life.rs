@@ -69,9 +69,10 @@ impl World {
             .iter()
             .map(|guard| guard.rules.lock().unwrap().buffer)
             .collect();
+        let edges = self.edges();
         let largest = site.disks[0].lock().unwrap().total * 2 / 3;
         let (mut plan, mut request, notes) =
-            site.with_dice(|dice| plan::draw(dice, number, &buffers, largest, site.fault));
+            site.with_dice(|dice| plan::draw(dice, number, &buffers, largest, &edges, site.fault));
         if !self.books.is_empty() && site.one_in(8) {
             plan.method = Method::DELETE;
             *request.method_mut() = Method::DELETE;
@@ -113,6 +114,25 @@ impl World {
             while let Some(Ok(_)) = body.frame().await {}
         };
         self.tasks.lock().unwrap().push(Task::new(task, Some(plan)));
+    }
+
+    /// Where a byte more or less makes a difference now.
+    fn edges(&self) -> Vec<u64> {
+        let mut edges = Vec::new();
+        for (resource, disk) in self.resources.iter().zip(&self.site.disks) {
+            let disk = disk.lock().unwrap();
+            edges.extend([
+                resource.report().headroom.max(0).unsigned_abs(),
+                disk.total - disk.floor,
+            ]);
+        }
+        edges.extend(self.layers.iter().map(|guard| guard.rules.lock().unwrap().maximum));
+        for book in &self.books {
+            let usage = book.ledger.usage(book.name(0));
+            edges.extend([usage.available(), usage.limit.as_bytes().unwrap_or(0)]);
+        }
+        edges.retain(|&edge| edge < 32 << 20);
+        edges
     }
 
     /// One that was woken, or now and then one that was not.

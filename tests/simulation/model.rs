@@ -284,7 +284,15 @@ impl World {
                 }
             }
             _ if facts.cut.is_some_and(|cut| cut == reason) => {}
-            _ if facts.told_full && reason == Reason::Space => {}
+            _ if facts.told_full && reason == Reason::Space => {
+                let mut reports = self.layers[plan.layer]
+                    .disks
+                    .iter()
+                    .map(|&at| self.resources[at].report());
+                if !reports.all(|report| report.closed || !report.measured) {
+                    wrong("the next one will be let in");
+                }
+            }
             _ => wrong("it was let through and not cut off"),
         }
     }

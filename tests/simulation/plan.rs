@@ -131,6 +131,7 @@ pub(crate) fn draw(
     number: usize,
     buffers: &[WriteBuffer],
     largest: u64,
+    edges: &[u64],
     fault: Fault,
 ) -> (Plan, Request<Upload>, Vec<&'static str>) {
     let mut notes = Vec::new();
@@ -142,6 +143,10 @@ pub(crate) fn draw(
     };
     let size = match dice.below(8) {
         _ if method != Method::PUT => 0,
+        // What just fits, and what just does not.
+        _ if !edges.is_empty() && dice.one_in(8) => {
+            (edges[dice.below(edges.len() as u64) as usize] + dice.below(3)).saturating_sub(1)
+        }
         0 => 0,
         1 | 2 => 1 + dice.below(64 << 10),
         3 | 4 => 1 + dice.below(2 << 20),

@@ -150,7 +150,10 @@ impl World {
 }
 
 fn disk(dice: &mut Dice, fault: Fault) -> Disk {
-    let total = (4 + dice.below(14)) * MIB;
+    let total = match dice.below(6) {
+        0 => MIB + dice.below(2 * MIB),
+        _ => (4 + dice.below(14)) * MIB,
+    };
     let block = if dice.one_in(2) { 1 } else { 4096 };
     let lag = match dice.below(3) {
         _ if fault == Fault::HiddenLag => 1500,
