@@ -123,7 +123,7 @@ impl World {
             let disk = disk.lock().unwrap();
             edges.extend([
                 resource.report().headroom.max(0).unsigned_abs(),
-                disk.total - disk.floor,
+                disk.total.saturating_sub(disk.floor),
             ]);
         }
         edges.extend(self.layers.iter().map(|guard| guard.rules.lock().unwrap().maximum));
