@@ -55,10 +55,15 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let mut request = request.map(|()| body);
     if is_late {
-        ["content-length", "upload-length", "x-expected-entity-length", "oc-total-length"]
-            .into_iter()
-            .chain(["x-amz-decoded-content-length"])
-            .for_each(|name| _ = request.headers_mut().remove(name));
+        [
+            "content-length",
+            "upload-length",
+            "x-expected-entity-length",
+            "oc-total-length",
+        ]
+        .into_iter()
+        .chain(["x-amz-decoded-content-length"])
+        .for_each(|name| _ = request.headers_mut().remove(name));
     }
     let response = at_once(service.call(request)).unwrap();
     let refusal = response.extensions().get::<Refusal>().expect("a refusal");
@@ -67,8 +72,15 @@ fuzz_target!(|bytes: &[u8]| {
     let (parts, body) = response.into_parts();
     let body = at_once(body.collect()).unwrap().to_bytes();
 
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap());
-    let plain = if is_permanent { StatusCode::PAYLOAD_TOO_LARGE } else { expected };
+    let content_type = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map_or("", |value| value.to_str().unwrap());
+    let plain = if is_permanent {
+        StatusCode::PAYLOAD_TOO_LARGE
+    } else {
+        expected
+    };
     match content_type {
         text if text.starts_with("application/grpc") || text.starts_with("application/connect+") => {
             assert_eq!(parts.status, StatusCode::OK);
@@ -94,7 +106,11 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!(is_permanent && parts.headers.contains_key(header::RETRY_AFTER)));
     assert!(is_http1 || !parts.headers.contains_key(header::CONNECTION));
     // Nothing that is nobody's business.
-    let told = [format!("{:?}", parts.headers), String::from_utf8_lossy(&body).into_owned()].concat();
+    let told = [
+        format!("{:?}", parts.headers),
+        String::from_utf8_lossy(&body).into_owned(),
+    ]
+    .concat();
     for secret in [NAME, "7654321", "7654322"] {
         assert!(!told.contains(secret), "{told}");
     }

@@ -90,7 +90,10 @@ fuzz_target!(|bytes: &[u8]| {
     let handed = handed.load(Relaxed);
     if let Some(Ok(response)) = answer {
         let refusal = response.extensions().get::<Refusal>();
-        assert_eq!(refusal.is_some(), !response.status().is_success() && response.status() != 400);
+        assert_eq!(
+            refusal.is_some(),
+            !response.status().is_success() && response.status() != 400
+        );
         if refusal.is_none() && response.status().is_success() {
             stored = handed;
         }

@@ -8,20 +8,26 @@ const TOTAL: u64 = 1 << 40;
 const FREE: u64 = 1 << 30;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((format, text)) = bytes.split_first() else { return };
+    let Some((format, text)) = bytes.split_first() else {
+        return;
+    };
     let config: Config = if format % 2 == 0 {
         let Ok(text) = std::str::from_utf8(text) else { return };
         let Ok(config) = toml::from_str(text) else { return };
         config
     } else {
-        let Ok(config) = serde_json::from_slice(text) else { return };
+        let Ok(config) = serde_json::from_slice(text) else {
+            return;
+        };
         config
     };
     let disk = FakeResource::new(TOTAL, FREE);
     let layer = StorageGuardLayer::builder().resource(disk.resource()).build().unwrap();
     let live = layer.live_settings();
     let built = live.current();
-    let Ok(settings) = config.applied_to(built.clone()) else { return };
+    let Ok(settings) = config.applied_to(built.clone()) else {
+        return;
+    };
     match live.apply(&settings) {
         Ok(()) => {
             assert_eq!(live.current(), settings);

@@ -73,11 +73,22 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// By the words of RFC 9112 section 6.3, and hints that may raise what is not known or zero.
 fn expected(headers: &HeaderMap, exact: Option<u64>) -> Option<u64> {
-    let largest = |name: &str| headers.get_all(name).iter().filter_map(|value| number(value.as_bytes())).max();
-    let hint = ["upload-length", "x-expected-entity-length", "oc-total-length", "x-amz-decoded-content-length"]
-        .into_iter()
-        .filter_map(largest)
-        .max();
+    let largest = |name: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| number(value.as_bytes()))
+            .max()
+    };
+    let hint = [
+        "upload-length",
+        "x-expected-entity-length",
+        "oc-total-length",
+        "x-amz-decoded-content-length",
+    ]
+    .into_iter()
+    .filter_map(largest)
+    .max();
     let length = match exact {
         Some(exact) => Some(exact),
         None if headers.contains_key("transfer-encoding") => None,
@@ -93,8 +104,10 @@ fn expected(headers: &HeaderMap, exact: Option<u64>) -> Option<u64> {
 fn number(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?;
     let is_number = !text.is_empty() && text.chars().all(|letter| letter.is_ascii_digit());
-    is_number.then(|| text.trim_start_matches('0')).map(|digits| match digits {
-        "" => 0,
-        digits => digits.parse().unwrap_or(u64::MAX),
-    })
+    is_number
+        .then(|| text.trim_start_matches('0'))
+        .map(|digits| match digits {
+            "" => 0,
+            digits => digits.parse().unwrap_or(u64::MAX),
+        })
 }

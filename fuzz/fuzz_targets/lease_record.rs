@@ -3,9 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tower_storage_guard::{
-    __fuzz::{
-        can_have, decode_limit, decode_record, decode_sealed_record, encode_limit, encode_record, reply,
-    },
+    __fuzz::{can_have, decode_limit, decode_record, decode_sealed_record, encode_limit, encode_record, reply},
     SyncReply,
 };
 use tower_storage_guard_fuzz::Input;
@@ -18,7 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
     match input.below(5) {
         0 => {
             // The check sum is right, so that what is in it is looked at.
-            let Some(record) = decode_sealed_record(TENANT, input.rest()) else { return };
+            let Some(record) = decode_sealed_record(TENANT, input.rest()) else {
+                return;
+            };
             let written = encode_record(TENANT, &record);
             assert_eq!(decode_record(TENANT, &written), Some(record));
             assert_eq!(decode_record(b"other", &written), None);

@@ -8,8 +8,7 @@ use http_body_util::BodyExt;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, Service, service_fn};
 use tower_storage_guard::{
-    Guarded, Ledger, Limit, MissingTenant, StorageGuardLayer, TenantFrom,
-    test_util::ScriptedBody,
+    Guarded, Ledger, Limit, MissingTenant, StorageGuardLayer, TenantFrom, test_util::ScriptedBody,
 };
 use tower_storage_guard_fuzz::{Input, Ready, at_once, head};
 
@@ -33,7 +32,11 @@ fuzz_target!(|bytes: &[u8]| {
     let name = name.filter(|name| (1..=256).contains(&name.len()));
 
     let ledger = Ledger::builder().default_limit(Limit::bytes(1000)).build().unwrap();
-    let key = if by_path { TenantFrom::path_segment(place) } else { TenantFrom::header(HEADER) };
+    let key = if by_path {
+        TenantFrom::path_segment(place)
+    } else {
+        TenantFrom::header(HEADER)
+    };
     let layer = StorageGuardLayer::builder()
         .tenant(ledger.clone(), key)
         .missing_tenant(match missing {
@@ -53,7 +56,11 @@ fuzz_target!(|bytes: &[u8]| {
         (Some(name), _) => Some(name),
         (None, 2) => Some("the others".to_owned()),
         (None, missing) => {
-            let expected = if missing == 0 { StatusCode::FORBIDDEN } else { StatusCode::OK };
+            let expected = if missing == 0 {
+                StatusCode::FORBIDDEN
+            } else {
+                StatusCode::OK
+            };
             assert_eq!(response.status(), expected);
             assert_eq!(ledger.report().tenants, 0);
             return;
@@ -76,7 +83,9 @@ fn segment(path: &str, place: usize) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     let mut at = 0;
     while at < segment.len() {
-        let digits = segment.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = segment
+            .get(at + 1..at + 3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         let digits = digits.filter(|digits| digits.chars().all(|digit| digit.is_ascii_hexdigit()));
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if segment[at] == b'%' => {

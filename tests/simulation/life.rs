@@ -24,7 +24,7 @@ impl World {
             .advance(std::time::Duration::from_millis(self.site.below(12)));
         match self.site.below(100) {
             0..=19 => self.arrive(),
-            20..=69 => (0..1 + self.site.below(5)).for_each(|_| _ = self.poll_one()),
+            20..=69 => (0..1 + self.site.below(10)).for_each(|_| _ = self.poll_one()),
             70..=79 => self.sample(self.site.below(self.resources.len() as u64) as usize),
             80..=84 => self.others_write(),
             85 => self.abort(),

@@ -219,13 +219,12 @@ pub(crate) fn draw(
         },
         keeps: match dice.below(3) {
             _ if fault == Fault::HandlersKeepTooMuch => u64::MAX,
-            0 => 0,
-            1 => buffer,
-            _ => dice.below(buffer.max(1)),
+            0 => dice.below(buffer.max(1)),
+            _ => buffer,
         },
         ponders: match fault {
             Fault::HandlersKeepTooMuch => 150,
-            _ => dice.below(2) * dice.below(60),
+            _ => dice.below(2) * dice.below(150),
         },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
         status: [StatusCode::CREATED, StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR][(dice.below(12) / 5) as usize],
