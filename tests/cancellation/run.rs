@@ -54,7 +54,6 @@ struct Shared {
     elsewhere: Mutex<Option<Guarded<ScriptedBody>>>,
 }
 
-#[derive(Default)]
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -68,7 +67,7 @@ struct Planned;
 pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
     let world = scene.world();
     let shared = Arc::new(Shared::default());
-    let flag = Arc::new(Flag::default());
+    let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(flag.clone());
     let style = scene.style;
     let in_handler = shared.clone();
@@ -94,21 +93,15 @@ pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
             break;
         }
         moves += 1;
-        flag.0.store(false, Relaxed);
+        assert!(moves < 1000, "{}: nobody wakes it", scene.name);
+        if !flag.0.swap(false, Relaxed) {
+            world.ledgers.iter().for_each(|ledger| _ = ledger.step());
+            world.clock.advance(Duration::from_millis(100));
+            continue;
+        }
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
             Ok(Poll::Ready(outcome)) => answer = Some(outcome),
-            Ok(Poll::Pending) if flag.0.load(Relaxed) => {}
-            Ok(Poll::Pending) => {
-                assert!(world.store.is_some(), "{}: nobody will wake it", scene.name);
-                if cut == Cut::Future(moves) {
-                    was_cut = true;
-                    break;
-                }
-                moves += 1;
-                world.ledgers.iter().for_each(|ledger| _ = ledger.step());
-                world.clock.advance(Duration::from_millis(100));
-                assert!(moves < 1000, "{}: it waits for ever", scene.name);
-            }
+            Ok(Poll::Pending) => {}
             Err(panic) => {
                 assert!(panic.is::<Planned>(), "{}: a panic", scene.name);
                 break;
