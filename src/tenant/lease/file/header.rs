@@ -82,11 +82,11 @@ mod tests {
         /// Redb takes memory for what the beginning speaks of; a file that is taken for plausible is that large.
         #[test]
         fn what_is_plausible_fits_into_the_file(
-            mut beginning in prop::collection::vec(any::<u8>(), 0..340),
+            mut beginning in prop::collection::vec(any::<u8>(), 200..340),
             full_regions in prop_oneof![0..3_u32, any::<u32>()],
             last_data in prop_oneof![0..2000_u32, any::<u32>()],
             orders in prop::collection::vec(0..20_u64, ROOTS.len()),
-            length: u64,
+            length in prop_oneof![any::<u64>().prop_map(Err), (-1500..1500_i64).prop_map(Ok)],
         ) {
             let sizes = [PAGE as u32, REGION_HEADER as u32, REGION_DATA as u32, full_regions, last_data];
             for (at, size) in SIZES.into_iter().zip(sizes) {
@@ -99,12 +99,16 @@ mod tests {
                     place.copy_from_slice(&(order << 59).to_le_bytes());
                 }
             }
-            let length = length >> (length % 64);
+            let data = u64::from(full_regions) * REGION_DATA + u64::from(last_data);
+            let length = match length {
+                // Nearly what it says, in pages.
+                Ok(more) => data.saturating_add_signed(more) * PAGE,
+                Err(any) => any >> (any % 64),
+            };
             let plausible = can_have(&beginning, length);
             prop_assert!(plausible.is_some() || beginning.len() < ROOTS[5] + 8);
             if plausible == Some(true) {
-                let data = u128::from(full_regions) * u128::from(REGION_DATA) + u128::from(last_data);
-                prop_assert!(data * u128::from(PAGE) <= u128::from(length));
+                prop_assert!(u128::from(data) * u128::from(PAGE) <= u128::from(length));
                 prop_assert!(orders.iter().all(|order| u128::from(PAGE) << order <= u128::from(length)));
             }
         }

@@ -169,6 +169,11 @@ mod tests {
         })
     }
 
+    /// Any number, and those where it becomes inexact.
+    fn numbers() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), 0..1000_u64, EXACT - 2..EXACT + 2]
+    }
+
     proptest! {
         #[test]
         fn any_answer_is_ours_or_none(value in values(), floor: u64) {
@@ -199,12 +204,14 @@ mod tests {
         /// Doubles would round what is larger, so it is refused; what is sent is told to the last digit.
         #[test]
         fn nothing_is_sent_that_would_be_rounded(
-            share in prop::option::of(any::<i64>()), used in prop::option::of(any::<u64>()), floor: u64, need: u64,
-            chunk: u64, limit in prop::option::of(any::<u64>()), shift in 0..40_u32, nanos: u64,
+            share in prop::option::of((numbers(), any::<bool>())), used in prop::option::of(numbers()),
+            floor in numbers(), need in numbers(), chunk in numbers(), limit in prop::option::of(numbers()), nanos: u64,
         ) {
-            let (floor, limit) = (floor >> shift, limit.map(|bytes| bytes >> shift));
-            let share = share.map(|share| share >> shift);
-            let seed = used.map(|used| Seed { epoch: 7, used: used >> shift, measured: true });
+            let share = share.map(|(share, frees)| {
+                let share = i64::try_from(share).unwrap_or(i64::MAX);
+                if frees { -share } else { share }
+            });
+            let seed = used.map(|used| Seed { epoch: 7, used, measured: true });
             let request = SyncRequest {
                 tenant: "t".into(), node: "n".into(), incarnation: 1, sequence: 2, epoch: None, share, floor, need, chunk,
                 limit: limit.map_or(Limit::UNLIMITED, Limit::bytes), ttl: Duration::from_nanos(nanos), reap_after: None,
