@@ -125,3 +125,48 @@ fn in_range<E: Error>(percent: f64) -> Result<f64, E> {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Option<Floor> {
+        #[derive(Deserialize)]
+        struct File {
+            floor: FloorWords,
+        }
+        toml::from_str(&format!("floor = {text}"))
+            .ok()
+            .map(|file: File| file.floor.0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_floor_is_read_in_each_way_it_may_be_written(
+            hundredths in 0..20_000_u32, bytes in 0..1_u64 << 62, more in 0..1_u64 << 61, space in " ?",
+        ) {
+            let percent = f64::from(hundredths) / 100.0;
+            let share = (percent <= 100.0).then(|| Floor::percent(percent));
+            prop_assert_eq!(read(&format!("\"{space}{percent}{space}%{space}\"")), share);
+            prop_assert_eq!(read(&format!("{{ percent = {percent} }}")), share);
+            prop_assert_eq!(read(&format!("{{ percent = \"{percent}%\" }}")), share);
+            prop_assert_eq!(read(&bytes.to_string()), Some(Floor::bytes(bytes)));
+            prop_assert_eq!(read(&format!("\"{bytes}{space}B\"")), Some(Floor::bytes(bytes)));
+            let most = bytes + more;
+            let table = format!("{{ percent = {percent}, at_least = {bytes}, at_most = \"{most}\" }}");
+            prop_assert_eq!(read(&table), share.map(|share| share.at_least(bytes).at_most(most)));
+            prop_assert_eq!(read(&format!("-{percent}")), None);
+            prop_assert_eq!(read(&format!("\"-{}%\"", percent + 0.01)), None);
+            prop_assert_eq!(read(&format!("{{ at_most = {most} }}")), None, "at least what?");
+        }
+
+        #[test]
+        fn other_words_are_no_floor(text in "[0-9a-zA-Z%.+ -]{0,8}") {
+            if let Some(floor) = read(&format!("\"{text}\"")) {
+                prop_assert_eq!(floor.flaw(), None);
+            }
+        }
+    }
+}
