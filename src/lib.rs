@@ -160,19 +160,19 @@ pub mod __models {
     }
 }
 
-/// Parsers that nobody outside can call otherwise, for the targets in `fuzz/`.
-#[cfg(fuzzing)]
+// Parsers that nobody outside can call otherwise, for the targets in `fuzz/`.
+#[cfg(all(fuzzing, feature = "memory"))]
 #[doc(hidden)]
-pub mod __fuzz {
-    #[cfg(feature = "memory")]
-    pub use crate::probe::fuzz::*;
-    #[cfg(feature = "redb")]
-    pub use crate::tenant::file_fuzz::*;
-    #[cfg(feature = "limits-file")]
-    pub use crate::tenant::limits_fuzz::*;
-    #[cfg(feature = "redis")]
-    pub use crate::tenant::redis_fuzz::*;
-}
+pub use probe::fuzz as __fuzz;
+#[cfg(all(fuzzing, feature = "redb"))]
+#[doc(hidden)]
+pub use tenant::file_fuzz as __fuzz_file;
+#[cfg(all(fuzzing, feature = "limits-file"))]
+#[doc(hidden)]
+pub use tenant::limits_fuzz as __fuzz_limits;
+#[cfg(all(fuzzing, feature = "redis"))]
+#[doc(hidden)]
+pub use tenant::redis_fuzz as __fuzz_redis;
 
 #[cfg(feature = "redb")]
 pub use tenant::FileStore;

@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use tower_storage_guard::{
-    __fuzz::{can_have, decode_limit, decode_record, decode_sealed_record, encode_limit, encode_record, reply},
+    __fuzz_file::{can_have, decode_limit, decode_record, decode_sealed_record, encode_limit, encode_record},
+    __fuzz_redis::reply,
     SyncReply,
 };
 use tower_storage_guard_fuzz::Input;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tower_storage_guard::__fuzz::limits;
+use tower_storage_guard::__fuzz_limits::limits;
 
 fuzz_target!(|content: &[u8]| match limits(content) {
     Ok(read) => {

@@ -8,7 +8,7 @@ mod error;
 #[cfg(feature = "memory")]
 pub(crate) mod files;
 #[cfg(all(fuzzing, feature = "memory"))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
 #[cfg(feature = "memory")]

@@ -3,7 +3,7 @@
 mod attach;
 mod error;
 #[cfg(fuzzing)]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod parse;
 mod watch;
 

@@ -29,9 +29,9 @@ pub use grant::{Grant, Reserving};
 pub use lease::FileStore;
 pub(crate) use lease::Waiter;
 #[cfg(all(fuzzing, feature = "redb"))]
-pub(crate) use lease::file_fuzz;
+pub use lease::file_fuzz;
 #[cfg(all(fuzzing, feature = "redis"))]
-pub(crate) use lease::redis_fuzz;
+pub use lease::redis_fuzz;
 pub use lease::{
     LeaseStore, Leasing, MeasureUsage, MissingRecord, NodeRecord, Record, Seed, SyncReply, SyncRequest, Synced,
     Unreachable,
@@ -41,7 +41,7 @@ pub use lease::{RedisStore, RedisStoreBuilder};
 pub use ledger::{Ledger, LedgerReport, StoreReport};
 pub use limit::Limit;
 #[cfg(all(fuzzing, feature = "limits-file"))]
-pub(crate) use limits_file::fuzz as limits_fuzz;
+pub use limits_file::fuzz as limits_fuzz;
 #[cfg(feature = "limits-file")]
 pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};

@@ -4,7 +4,7 @@ mod codec;
 mod database;
 mod error;
 #[cfg(fuzzing)]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod header;
 
 use std::{

@@ -20,13 +20,13 @@ mod threads;
 mod waiter;
 
 #[cfg(all(fuzzing, feature = "redis"))]
-pub(crate) use self::redis::fuzz as redis_fuzz;
+pub use self::redis::fuzz as redis_fuzz;
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "redb")]
 pub use file::FileStore;
 #[cfg(all(fuzzing, feature = "redb"))]
-pub(crate) use file::fuzz as file_fuzz;
+pub use file::fuzz as file_fuzz;
 pub(super) use keeper::Keeper;
 pub use leasing::Leasing;
 pub use record::{NodeRecord, Record};

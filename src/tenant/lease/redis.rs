@@ -1,7 +1,7 @@
 mod engine;
 mod failure;
 #[cfg(fuzzing)]
-pub(crate) mod fuzz;
+pub mod fuzz;
 mod key;
 mod policy;
 mod stored;
