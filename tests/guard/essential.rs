@@ -57,3 +57,15 @@ async fn the_share_is_never_more_than_the_floor_and_nothing_by_default() {
     let plain = FakeResource::with(Reading::new(1000, 100), |builder| builder.floor(Floor::bytes(100)));
     assert_eq!(put_at(&layer(&plain), "/locks/a", 1).await.0, 507);
 }
+
+/// A part of the floor that may be used also counts in what could ever fit.
+#[tokio::test]
+async fn what_only_fits_with_the_share_is_not_too_large_for_ever() {
+    let disk = FakeResource::with(Reading::new(1000, 1000), |builder| {
+        builder.floor(Floor::bytes(100)).essential_share(Floor::bytes(60))
+    });
+    let layer = layer(&disk);
+    assert_eq!(put_at(&layer, "/data", 901).await, (413, Some(Reason::ExceedsCapacity)));
+    assert_eq!(put_at(&layer, "/locks/a", 961).await, (413, Some(Reason::ExceedsCapacity)));
+    assert_eq!(put_at(&layer, "/locks/a", 960).await, (200, None));
+}
