@@ -49,3 +49,23 @@ impl Stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_saturates() {
+        assert_eq!(Stored::new(7), Stored(7));
+        assert_eq!(Stored::freed(7), Stored(-7));
+        assert_eq!(Stored::instead_of(10, 4), Stored(-6));
+        assert_eq!(Stored::instead_of(4, 10), Stored(6));
+        assert_eq!(Stored::instead_of(4, 4), Stored(0));
+        let most = i64::MAX as u64;
+        assert_eq!(Stored::new(most), Stored(i64::MAX));
+        assert_eq!(Stored::new(most + 1), Stored(i64::MAX));
+        assert_eq!(Stored::freed(most), Stored(-i64::MAX));
+        assert_eq!(Stored::freed(most + 1), Stored(i64::MIN));
+        assert_eq!(Stored::freed(u64::MAX), Stored(i64::MIN));
+    }
+}

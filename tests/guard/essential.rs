@@ -66,6 +66,9 @@ async fn what_only_fits_with_the_share_is_not_too_large_for_ever() {
     });
     let layer = layer(&disk);
     assert_eq!(put_at(&layer, "/data", 901).await, (413, Some(Reason::ExceedsCapacity)));
-    assert_eq!(put_at(&layer, "/locks/a", 961).await, (413, Some(Reason::ExceedsCapacity)));
+    assert_eq!(
+        put_at(&layer, "/locks/a", 961).await,
+        (413, Some(Reason::ExceedsCapacity))
+    );
     assert_eq!(put_at(&layer, "/locks/a", 960).await, (200, None));
 }

@@ -214,20 +214,3 @@ async fn what_is_unseen_stays_so_while_the_probe_fails() {
     let report = disk.sample();
     assert_eq!((report.headroom, report.held, report.unseen), (100, 0, 0));
 }
-
-#[test]
-fn a_kick_does_not_wait_for_the_next_time() {
-    let (sender, measured) = mpsc::channel();
-    let probe = move || {
-        let _ = sender.send(());
-        Ok::<_, std::io::Error>(Reading::new(1000, 1000))
-    };
-    let hour = Duration::from_secs(3600);
-    let builder = Resource::builder("kicked", probe).interval(hour).max_age(10 * hour);
-    let resource = builder.build().unwrap();
-    measured.recv().unwrap();
-    resource.kick();
-    measured
-        .recv_timeout(Duration::from_secs(60))
-        .expect("an hour is too long");
-}

@@ -15,6 +15,7 @@ mod mid_stream;
 mod negotiation;
 mod report;
 mod report_only;
+mod sampling;
 mod settings;
 mod sharing;
 mod support;

@@ -87,6 +87,19 @@ fn a_local_share_bounds_what_this_node_stores() {
     assert_eq!(cluster.store.record("new").unwrap().used(), 333);
 }
 
+/// What is under way counts as well as what is stored.
+#[test]
+fn a_local_share_covers_what_is_reserved() {
+    let cluster = Cluster::new();
+    let node = node(&cluster, Unreachable::LocalShare(THREE));
+    cut_off(&cluster, &node);
+    let under_way = node.reserve("t", 300).wait().unwrap();
+    assert_eq!(node.reserve("t", 34).wait().unwrap_err().kind(), DeniedKind::Quota);
+    drop(node.reserve("t", 33).wait().unwrap());
+    drop(under_way);
+    node.reserve("t", 333).wait().unwrap().commit(333);
+}
+
 #[test]
 fn failing_open_charges_what_it_lets_through() {
     let cluster = Cluster::new();

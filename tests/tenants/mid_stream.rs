@@ -108,9 +108,20 @@ async fn what_can_never_fit_is_told_first() {
 /// Also where the tenant has the same name in another.
 #[tokio::test]
 async fn the_ledger_that_refuses_is_the_one_that_is_named() {
-    let wide = Ledger::builder().name("wide").default_limit(Limit::bytes(1 << 40)).build().unwrap();
-    let narrow = Ledger::builder().name("narrow").default_limit(Limit::bytes(30_000)).build().unwrap();
-    let guard = charging(&wide).tenant(narrow, TenantFrom::header(TENANT)).build().unwrap();
+    let wide = Ledger::builder()
+        .name("wide")
+        .default_limit(Limit::bytes(1 << 40))
+        .build()
+        .unwrap();
+    let narrow = Ledger::builder()
+        .name("narrow")
+        .default_limit(Limit::bytes(30_000))
+        .build()
+        .unwrap();
+    let guard = charging(&wide)
+        .tenant(narrow, TenantFrom::header(TENANT))
+        .build()
+        .unwrap();
     let response = send(&guard, request(Method::PUT, "/", chunks(&[20_000; 2]))).await;
     let refusal = response.extensions().get::<Refusal>().unwrap();
     assert_eq!((refusal.resource(), refusal.tenant()), (Some("narrow"), Some("t")));

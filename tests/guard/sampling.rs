@@ -1,0 +1,68 @@
+//! When a resource is measured out of turn.
+
+use std::{sync::mpsc, time::Duration};
+
+use tower::{Layer, service_fn};
+use tower_storage_guard::{Floor, Reading, Resource, WriteBuffer};
+
+use crate::support::*;
+
+const TOTAL: u64 = 1 << 40;
+
+/// A resource whose turn comes once an hour, and who hears of each measurement. The first ones are over.
+fn hourly(available: u64) -> (Resource, mpsc::Receiver<()>) {
+    let (sender, measured) = mpsc::channel();
+    let probe = move || {
+        let _ = sender.send(());
+        Ok::<_, std::io::Error>(Reading::new(TOTAL, available))
+    };
+    let hour = Duration::from_secs(3600);
+    let builder = Resource::builder("hourly", probe)
+        .floor(Floor::NONE)
+        .interval(hour)
+        .max_age(10 * hour);
+    let resource = builder.build().unwrap();
+    // By `build`, and as its thread begins.
+    for _ in 0..2 {
+        measured.recv().unwrap();
+    }
+    (resource, measured)
+}
+
+#[track_caller]
+fn is_measured(measured: &mpsc::Receiver<()>) {
+    let patience = Duration::from_secs(60);
+    measured.recv_timeout(patience).expect("an hour is too long");
+}
+
+#[test]
+fn a_kick_does_not_wait_for_the_next_turn() {
+    let (resource, measured) = hourly(TOTAL);
+    resource.kick();
+    is_measured(&measured);
+}
+
+#[tokio::test]
+async fn neither_does_much_that_was_closed() {
+    let (resource, measured) = hourly(TOTAL);
+    let layer = guarding(resource).write_buffer(WriteBuffer::Bytes(0)).build().unwrap();
+    let service = layer.layer(service_fn(reads_all));
+    let megabytes = |count| chunks(&[1 << 20].repeat(count));
+    assert_eq!(status(&service, megabytes(32)).await, 200);
+    assert!(measured.try_recv().is_err(), "32 MiB can wait");
+    assert_eq!(status(&service, megabytes(32)).await, 200);
+    is_measured(&measured);
+}
+
+/// There may be room by now.
+#[tokio::test]
+async fn neither_does_a_refusal() {
+    let (resource, measured) = hourly(100);
+    let layer = guarding(resource).build().unwrap();
+    let service = layer.layer(service_fn(reads_nothing));
+    assert_eq!(status(&service, zeros(101)).await, 507);
+    is_measured(&measured);
+    let streamed = layer.layer(service_fn(reads_all));
+    assert_eq!(status(&streamed, chunks(&[60, 60])).await, 507);
+    is_measured(&measured);
+}
