@@ -42,7 +42,7 @@
 //! *headroom* is what was free at the last measurement, less the [`Floor`] that must stay free, less everything that is
 //! held: by requests under way, and by finished ones whose bytes no measurement has had a chance to see. So a byte counts
 //! exactly once, first as held and then as seen, and what is admitted fits as long as others write less than the floor
-//! between two measurements.
+//! between the measurement that it was admitted by and its last byte.
 //!
 //! A hold ends when the response future is done or dropped *and* the request body is gone. For large bodies it closes
 //! piece by piece before that; [`WriteBuffer`] tells what that asks of the service.

@@ -7,7 +7,8 @@ use crate::sync::atomic::{
 ///
 /// Invariant: `headroom = limit − Σ(open and unseen holds)`, where `limit` is the last reading less the floor and lives
 /// in the [`Reconciler`](super::Reconciler). Every byte of ours that the reading does not show yet belongs to such a
-/// hold, so what is admitted fits as long as others take less than the floor between two readings.
+/// hold, so what is admitted fits as long as others take less than the floor between the reading that it was admitted by
+/// and its last byte.
 ///
 /// A stale account only ever falls, so it is safe to go on with it when the probe is silent.
 #[derive(Debug)]
