@@ -15,6 +15,8 @@ use crate::{
 
 /// So many times before it is counted: pools and tables have their size then.
 const WARM_UP: usize = 20;
+/// Those of the allocator are left out: it has more or less to do by what was freed before, two hundred a request. What is
+/// allocated is counted by itself.
 pub const WHAT: &str = "instructions";
 
 /// The part that runs under callgrind. Says what it did, in order; callgrind writes down what each took.
@@ -83,16 +85,35 @@ pub fn count(folder: &Path, only: Option<&str>) -> io::Result<Figures> {
         } else {
             out.with_extension(format!("{}", at + 2))
         };
-        figures.put(case, subject, WHAT, total_of(&part)? / times);
+        let text = fs::read_to_string(&part)?;
+        let total = total_of(&text).ok_or_else(|| io::Error::other(format!("{}: no totals", part.display())))?;
+        figures.put(case, subject, WHAT, (total - of_the_allocator(&text)) / times);
     }
     Ok(figures)
 }
 
-fn total_of(part: &Path) -> io::Result<f64> {
-    let text = fs::read_to_string(part)?;
-    let total = text.lines().rev().find_map(|line| line.strip_prefix("totals: "));
-    let total = total.ok_or_else(|| io::Error::other(format!("{}: no totals", part.display())))?;
-    total.trim().parse().map_err(io::Error::other)
+fn total_of(text: &str) -> Option<f64> {
+    let total = text.lines().rev().find_map(|line| line.strip_prefix("totals: "))?;
+    total.trim().parse().ok()
+}
+
+/// Sums up what functions of the C library's `malloc.c` took themselves: lines of a position and a count, but for those
+/// after `calls=`, which tell what a called function took.
+fn of_the_allocator(text: &str) -> f64 {
+    let (mut file, mut sum, mut is_callee) = ("", 0.0, false);
+    for line in text.lines() {
+        if let Some(name) = ["fl=", "fi=", "fe="].iter().find_map(|key| line.strip_prefix(key)) {
+            file = name;
+        } else if line.starts_with("calls=") {
+            is_callee = true;
+        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+            let count = line.split(' ').nth(1).and_then(|count| count.parse::<f64>().ok());
+            if !std::mem::take(&mut is_callee) && file.ends_with("malloc.c") {
+                sum += count.unwrap_or(0.0);
+            }
+        }
+    }
+    sum
 }
 
 /// What each takes beyond the first of its case.

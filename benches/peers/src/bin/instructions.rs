@@ -43,7 +43,8 @@ fn main() -> ExitCode {
         Some("--check") => compare(&figures, Path::new(BASELINE)),
         Some("--renew") => {
             let text = format!(
-                "# Instructions, the service's own included, by callgrind. Renewed by `benches/peers/run renew`.\n{}",
+                "# Instructions outside the allocator, the service's own included, by callgrind. Renewed by \
+                 `benches/peers/run renew`.\n{}",
                 figures.to_text()
             );
             fs::write(BASELINE, text).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
@@ -55,8 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Only of this crate: what others take is theirs. With the service's own, which varies by itself: what the allocator does
-/// for it depends on what came before.
+/// Only of this crate: what others take is theirs.
 fn compare(figures: &Figures, baseline: &Path) -> ExitCode {
     let baseline = Figures::parse(&fs::read_to_string(baseline).unwrap_or_default());
     let mut is_worse = baseline.0.is_empty();
