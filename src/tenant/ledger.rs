@@ -219,7 +219,7 @@ impl Ledger {
             .into_iter()
             .map(|name| {
                 let usage = self.usage(&name);
-                (fullness(&usage), name, usage)
+                (usage.fullness(), name, usage)
             })
             .collect();
         tenants.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
@@ -312,18 +312,6 @@ impl Ledger {
 #[cfg(any(test, feature = "test-util"))]
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn fullness(usage: &Usage) -> f64 {
-    let taken = usage
-        .used
-        .saturating_add(usage.reserved)
-        .saturating_add(usage.held_elsewhere);
-    match usage.limit.as_bytes() {
-        None => 0.0,
-        Some(0) => f64::from(u8::from(taken > 0)),
-        Some(limit) => taken as f64 / limit as f64,
-    }
 }
 
 impl fmt::Debug for Ledger {

@@ -303,3 +303,56 @@ impl fmt::Debug for Table {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unbounded() -> u64 {
+        u64::MAX
+    }
+
+    #[test]
+    fn a_place_is_the_same_from_its_numbers() {
+        let table = Table::new(9, 0);
+        let referred = table.enter("a", unbounded).expect("room");
+        let Ok(charged) = table.charge("b", 5, 0, unbounded) else {
+            panic!("there is room");
+        };
+        assert!(referred.is_reference && !charged.is_reference);
+        for place in [referred, charged] {
+            let (index, hash) = place.to_parts();
+            assert_eq!(Place::from_parts(index, hash), place);
+        }
+    }
+
+    #[test]
+    fn a_tenant_stays_while_it_is_referred_to_or_charged() {
+        let table = Table::new(9, 0);
+        let referred = table.enter("a", unbounded).expect("room");
+        table.forget_if_blank(referred);
+        assert_eq!(table.tracked(), 1, "referred to");
+        let Ok(charged) = table.charge("a", 5, 0, unbounded) else {
+            panic!("there is room");
+        };
+        table.leave(referred);
+        table.let_go(charged);
+        assert_eq!(table.tracked(), 1, "charged");
+        table.entry(charged.index).release(5);
+        table.let_go(charged);
+        assert_eq!(table.tracked(), 0);
+        assert_eq!(table.find("a"), None);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_no_more() {
+        let table = Table::new(2, 0);
+        let first = table.enter("a", unbounded).expect("room");
+        table.enter("b", unbounded).expect("room");
+        assert_eq!(table.enter("c", unbounded), None);
+        assert!(matches!(table.charge("c", 1, 0, unbounded), Err(Short::NoRoom)));
+        table.leave(first);
+        assert!(table.enter("c", unbounded).is_some());
+        assert_eq!(table.tracked(), 2);
+    }
+}

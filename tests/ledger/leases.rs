@@ -88,6 +88,24 @@ fn only_the_first_request_asks_the_store() {
     assert!(!node.step());
 }
 
+/// So that hardly a request has to wait.
+#[test]
+fn more_is_leased_before_the_lease_is_used_up() {
+    let cluster = Cluster::new();
+    let node = cluster.node("a");
+    assert_eq!(node.name(), "quota");
+    let held: Vec<_> = (0..3).map(|_| reserve(&node, 10).unwrap()).collect();
+    let before = hold(&cluster, "a");
+    let more: Vec<_> = (0..3).map(|_| node.reserve("t", 10).wait().unwrap()).collect();
+    while node.step() {}
+    let after = hold(&cluster, "a");
+    assert!(
+        after > before,
+        "{before} were leased, {after} are when more than half is gone"
+    );
+    drop((held, more));
+}
+
 #[test]
 fn nodes_share_what_there_is_and_all_of_it_can_be_used() {
     let cluster = Cluster::new();
