@@ -52,8 +52,9 @@ where
     going(request, inner, None, None)
 }
 
+/// Hands a request on, with what is held for it.
 #[inline(always)]
-fn going<S, B, R>(
+pub(super) fn going<S, B, R>(
     request: Request<B>,
     inner: &mut S,
     held: Option<Held>,

@@ -9,8 +9,8 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody, ResponseFuture,
-    call::{Call, Pending, admitted, passed, refuse},
-    future::{Admitted, Kind},
+    call::{Call, Pending, admitted, going, passed, refuse},
+    future::Admitted,
     layer::{Answering, Shared},
 };
 use crate::{
@@ -84,13 +84,7 @@ where
             let (held, admitted) = Admitted::of(&request, wanted, hold);
             (held, Some(admitted))
         };
-        // At once where they stay: requests and futures are large.
-        ResponseFuture {
-            kind: Kind::Going {
-                inner: self.inner.call(request.map(|body| Guarded::new(body, held))),
-            },
-            admitted,
-        }
+        going(request, &mut self.inner, held, admitted)
     }
 }
 
