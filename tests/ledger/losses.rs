@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tower_storage_guard::{DeniedKind, Leasing, MissingRecord};
+use tower_storage_guard::{DeniedKind, Leasing, Ledger, MissingRecord};
 
 use crate::leases::{Cluster, SECOND, beat, reserve};
 
@@ -120,14 +120,20 @@ fn a_missing_record_is_not_nothing() {
     drop(reserve(&careful, 100).unwrap());
 }
 
-#[test]
-fn a_record_that_was_lost_is_told_again_before_anything_is_leased() {
+/// Two nodes that have stored 300 and 600 bytes, of which the engine knows nothing any more.
+fn after_a_loss() -> (Cluster, Ledger, Ledger) {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a"), cluster.node("b"));
     reserve(&a, 300).unwrap().commit(300);
     reserve(&b, 600).unwrap().commit(600);
     beat(&cluster, &[&a, &b]);
     cluster.store.lose_records();
+    (cluster, a, b)
+}
+
+#[test]
+fn a_record_that_was_lost_is_told_again_before_anything_is_leased() {
+    let (cluster, a, b) = after_a_loss();
     assert_eq!(reserve(&a, 200).unwrap_err(), DeniedKind::Unknown, "b has not told yet");
     beat(&cluster, &[&b]);
     assert_eq!(cluster.store.record("t").unwrap().used(), 900);
@@ -148,12 +154,7 @@ fn a_record_that_was_lost_is_told_again_before_anything_is_leased() {
 
 #[test]
 fn a_record_that_a_newcomer_made_after_a_loss_waits_for_the_others() {
-    let cluster = Cluster::new();
-    let (a, b) = (cluster.node("a"), cluster.node("b"));
-    reserve(&a, 300).unwrap().commit(300);
-    reserve(&b, 600).unwrap().commit(600);
-    beat(&cluster, &[&a, &b]);
-    cluster.store.lose_records();
+    let (cluster, a, b) = after_a_loss();
     // Nobody has told it anything yet.
     let c = cluster.node("c");
     drop(reserve(&c, 10).unwrap());

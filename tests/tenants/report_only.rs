@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use http::Method;
-use tower_storage_guard::{Event, Reason, test_util::FakeResource};
+use tower_storage_guard::{Event, Reason, StorageGuardLayer, test_util::FakeResource};
 
 use crate::support::*;
 
@@ -98,13 +98,7 @@ async fn a_missing_length_is_told_and_what_comes_is_charged() {
     let response = send(&guard, request(Method::PUT, "/", chunks(&[40, 40]))).await;
     assert_eq!(told(&response), (200, None));
     assert_eq!(usage(&ledger), (80, 0));
-    let told: Vec<_> = guard
-        .report()
-        .would_be_refused
-        .by_reason()
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    assert_eq!(told, [(Reason::LengthRequired, 1)]);
+    assert_eq!(would_be_refused(&guard), [(Reason::LengthRequired, 1)]);
 }
 
 /// The reason that is told is the one that a client would get.
@@ -115,11 +109,11 @@ async fn of_two_accounts_the_one_that_refuses_for_good_is_told() {
     let builder = charging(&users).tenant(organisations, tower_storage_guard::TenantFrom::header(TENANT));
     let guard = builder.report_only(true).build().unwrap();
     assert_eq!(told(&send(&guard, put(60)).await), (200, None));
-    let told: Vec<_> = guard
-        .report()
-        .would_be_refused
-        .by_reason()
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    assert_eq!(told, [(Reason::ExceedsQuota, 1)]);
+    assert_eq!(would_be_refused(&guard), [(Reason::ExceedsQuota, 1)]);
+}
+
+/// The reasons that were counted, and how often.
+fn would_be_refused(guard: &StorageGuardLayer) -> Vec<(Reason, u64)> {
+    let counts = guard.report().would_be_refused;
+    counts.by_reason().filter(|(_, count)| *count > 0).collect()
 }
