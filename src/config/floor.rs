@@ -157,8 +157,9 @@ mod tests {
             let most = bytes + more;
             let table = format!("{{ percent = {percent}, at_least = {bytes}, at_most = \"{most}\" }}");
             prop_assert_eq!(read(&table), share.map(|share| share.at_least(bytes).at_most(most)));
-            prop_assert_eq!(read(&format!("-{percent}")), None);
-            prop_assert_eq!(read(&format!("\"-{}%\"", percent + 0.01)), None);
+            let negative = -percent - 0.01;
+            prop_assert_eq!(read(&negative.to_string()), None);
+            prop_assert_eq!(read(&format!("\"{negative}%\"")), None);
             prop_assert_eq!(read(&format!("{{ at_most = {most} }}")), None, "at least what?");
         }
 
