@@ -248,3 +248,20 @@ impl fmt::Debug for LedgerBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_start_at_the_same_moment_have_names_of_their_own() {
+        assert_ne!(anonymous_name(1), anonymous_name(1));
+    }
+
+    #[test]
+    fn a_later_start_is_a_later_incarnation() {
+        let first = incarnation();
+        assert!(first > 1_000_000_000_000_000_000, "{first}");
+        assert!(incarnation() >= first);
+    }
+}

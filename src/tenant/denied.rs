@@ -110,3 +110,56 @@ impl fmt::Display for Denied {
 }
 
 impl Error for Denied {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_equals_the_limit_may_fit_later_and_a_byte_more_never() {
+        for (bytes, kind, reason) in [
+            (99, DeniedKind::Quota, Reason::Quota),
+            (100, DeniedKind::Quota, Reason::Quota),
+            (101, DeniedKind::ExceedsQuota, Reason::ExceedsQuota),
+        ] {
+            let at_once = Denied::beyond(bytes, 100);
+            let in_the_end = Denied::beyond(1, 100).of_total(bytes);
+            for denied in [at_once, in_the_end] {
+                assert_eq!(denied.kind(), kind, "{bytes}");
+                assert_eq!(denied.is_permanent(), kind == DeniedKind::ExceedsQuota, "{bytes}");
+                assert_eq!(denied.limit(), Some(100), "{bytes}");
+                assert_eq!(denied.reason(), reason, "{bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_account_stays_unknown_however_much_is_asked() {
+        for kind in [DeniedKind::Unknown, DeniedKind::WouldWait] {
+            let denied = Denied::new(kind).of_total(u64::MAX);
+            assert_eq!(denied, Denied::new(kind));
+            assert!(!denied.is_permanent());
+            assert_eq!((denied.limit(), denied.available()), (None, 0));
+            assert_eq!(denied.reason(), Reason::Unmeasured);
+        }
+    }
+
+    #[test]
+    fn what_could_have_been_had_is_kept() {
+        assert_eq!(Denied::beyond(200, 100).with_available(7).available(), 7);
+        assert_eq!(Denied::beyond(200, 100).available(), 0);
+    }
+
+    #[test]
+    fn each_kind_has_words_of_its_own() {
+        let words = [
+            DeniedKind::Quota,
+            DeniedKind::ExceedsQuota,
+            DeniedKind::Unknown,
+            DeniedKind::WouldWait,
+        ]
+        .map(|kind| Denied::new(kind).to_string());
+        assert!(words.iter().all(|text| text.contains(' ')));
+        assert!((1..words.len()).all(|place| !words[..place].contains(&words[place])));
+    }
+}

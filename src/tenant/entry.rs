@@ -141,3 +141,41 @@ impl Entry {
         self.references.load(Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_tells_what_is_charged_then() {
+        let entry = Entry::default();
+        entry.open(5, 100);
+        assert_eq!(entry.try_charge(10, 100), Some(15));
+        assert_eq!(entry.try_charge(85, 100), Some(100));
+        assert_eq!(entry.try_charge(1, 100), None);
+        assert_eq!(entry.release(30), 70);
+        assert_eq!(entry.charge_up_to(50, 100), 30);
+        assert_eq!(entry.charge_up_to(50, 100), 0);
+        assert_eq!(entry.charged(), 100);
+    }
+
+    #[test]
+    fn so_much_is_taken_at_once_and_not_a_byte_more() {
+        let entry = Entry::default();
+        assert_eq!(entry.try_charge(LARGEST + 1, u64::MAX), None);
+        assert_eq!(entry.try_charge(LARGEST, u64::MAX), Some(LARGEST));
+        assert_eq!(entry.charge_up_to(u64::MAX, u64::MAX), LARGEST);
+        entry.charge(u64::MAX);
+        assert_eq!(entry.charged(), 3 * LARGEST);
+    }
+
+    #[test]
+    fn no_more_is_taken_back_than_was_stored() {
+        let entry = Entry::default();
+        entry.store(10);
+        assert_eq!(entry.unstore(4), 4);
+        assert_eq!(entry.unstore(7), 6);
+        assert_eq!(entry.unstore(1), 0);
+        assert_eq!(entry.used(), 0);
+    }
+}

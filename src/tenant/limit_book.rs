@@ -73,3 +73,41 @@ impl LimitBook {
         concerned
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(limits: &[(&str, u64)]) -> List {
+        let limits = limits.iter();
+        limits
+            .map(|&(tenant, bytes)| (tenant.into(), Limit::bytes(bytes)))
+            .collect()
+    }
+
+    #[test]
+    fn another_list_concerns_those_whose_limit_is_another() {
+        let book = LimitBook::new(Limit::bytes(1));
+        assert_eq!(book.set_list(list(&[("new", 5)])), ["new"].map(Box::from));
+        book.set_list(list(&[("same", 5), ("other", 5), ("gone", 5)]));
+        let mut concerned = book.set_list(list(&[("same", 5), ("other", 6), ("new", 7)]));
+        concerned.sort();
+        assert_eq!(concerned, ["gone", "new", "other"].map(Box::from));
+        let limits = ["same", "other", "new", "gone"].map(|tenant| book.limit_of(tenant));
+        assert_eq!(limits, [5, 6, 7, 1].map(Limit::bytes));
+    }
+
+    #[test]
+    fn by_hand_is_stronger_than_a_list_and_a_list_than_the_default() {
+        let book = LimitBook::new(Limit::bytes(1));
+        book.set_list(list(&[("t", 2)]));
+        assert_eq!(book.limit_of("t"), Limit::bytes(2));
+        book.set_by_hand("t", Some(Limit::bytes(3)));
+        assert_eq!(book.limit_of("t"), Limit::bytes(3));
+        book.set_by_hand("t", None);
+        assert_eq!(book.limit_of("t"), Limit::bytes(2));
+        book.set_default(Limit::UNLIMITED);
+        assert_eq!(book.limit_of("t"), Limit::bytes(2));
+        assert_eq!(book.limit_of("nobody"), Limit::UNLIMITED);
+    }
+}

@@ -105,3 +105,72 @@ fn describe(error: &StoreError) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenant::StoreErrorKind;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Duration {
+        SECOND * seconds
+    }
+
+    fn failure() -> StoreError {
+        StoreError::new(StoreErrorKind::Unavailable, "gone").with_source("no route")
+    }
+
+    #[test]
+    fn calls_are_counted_and_the_last_good_one_is_timed() {
+        let health = Health::default();
+        health.call_begins(at(1));
+        health.call_succeeds(at(3));
+        assert_eq!((health.calls(), health.failures()), (1, 0));
+        assert_eq!((health.latency(), health.error()), (at(2), None));
+        health.call_begins(at(4));
+        health.call_fails(at(5), &failure());
+        health.call_begins(at(6));
+        health.call_fails(at(9), &failure());
+        assert_eq!((health.calls(), health.failures()), (3, 2));
+        assert_eq!(health.latency(), at(2));
+        let error = health.error().unwrap();
+        assert!(error.contains("gone") && error.ends_with(": no route"), "{error}");
+        health.call_begins(at(10));
+        health.call_succeeds(at(10));
+        assert_eq!((health.latency(), health.error()), (Duration::ZERO, None));
+    }
+
+    #[test]
+    fn it_is_out_of_reach_once_somebody_waited_for_too_long_and_that_is_told_once() {
+        let health = Health::default();
+        assert_eq!(health.find_unreachable(at(100), SECOND), None);
+        health.call_begins(at(10));
+        assert_eq!(health.find_unreachable(at(10), SECOND), None);
+        assert!(!health.is_unreachable());
+        let silent = health.find_unreachable(at(11), SECOND);
+        assert_eq!(silent.as_deref(), Some("it does not answer"));
+        assert!(health.is_unreachable());
+        assert_eq!(health.find_unreachable(at(12), SECOND), None);
+        assert!(health.call_succeeds(at(13)));
+        assert!(!health.is_unreachable());
+        health.call_begins(at(14));
+        assert!(!health.call_succeeds(at(15)));
+    }
+
+    #[test]
+    fn failures_in_a_row_count_from_the_first() {
+        let health = Health::default();
+        health.call_begins(at(1));
+        health.call_succeeds(at(2));
+        assert_eq!(health.troubled_for(at(9)), None);
+        for start in [3, 5] {
+            health.call_begins(at(start));
+            health.call_fails(at(start + 1), &failure());
+        }
+        assert_eq!(health.troubled_for(at(9)), Some(at(7)));
+        assert_eq!(health.find_unreachable(at(9), at(7)), None);
+        let error = health.find_unreachable(at(9), at(6)).unwrap();
+        assert!(error.contains("gone"), "{error}");
+    }
+}

@@ -145,3 +145,60 @@ impl fmt::Debug for Leasing {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{SyncReply, SyncRequest},
+        *,
+    };
+    use crate::tenant::{Limit, StoreError};
+
+    struct NoStore;
+
+    impl LeaseStore for NoStore {
+        fn sync(&mut self, _: &[SyncRequest]) -> Result<Vec<SyncReply>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn set_limit(&mut self, _: &str, _: Option<Limit>) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn settings_are_taken_up_to_their_bounds_and_no_further() {
+        type Change = fn(Leasing) -> Leasing;
+        let cases: [(Change, Option<&str>); 13] = [
+            (|leasing| leasing, None),
+            (|leasing| leasing.node("n"), None),
+            (|leasing| leasing.node("n".repeat(200)), None),
+            (|leasing| leasing.node("n".repeat(201)), Some("node")),
+            (|leasing| leasing.node(""), Some("node")),
+            (|leasing| leasing.chunk(1 << 40), None),
+            (|leasing| leasing.chunk((1 << 40) + 1), Some("chunk")),
+            (|leasing| leasing.ttl(Duration::from_millis(100)), None),
+            (|leasing| leasing.ttl(Duration::from_millis(99)), Some("ttl")),
+            (|leasing| leasing.ttl(Duration::from_secs(86_400)), None),
+            (|leasing| leasing.ttl(Duration::from_secs(86_401)), Some("ttl")),
+            (|leasing| leasing.wait_at_most(Duration::from_millis(1)), None),
+            (
+                |leasing| leasing.wait_at_most(Duration::from_micros(999)),
+                Some("wait_at_most"),
+            ),
+        ];
+        for (place, (change, setting)) in cases.into_iter().enumerate() {
+            let flaw = change(Leasing::new(NoStore)).flaw();
+            assert_eq!(flaw.as_ref().map(|flaw| flaw.0), setting, "{place}");
+            assert!(flaw.is_none_or(|flaw| flaw.2.starts_with("give")), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_node_tells_what_was_stored_four_times_in_the_time_of_a_lease() {
+        let settings = Leasing::new(NoStore).ttl(Duration::from_secs(8)).settings;
+        assert_eq!(settings.heartbeat, Duration::from_secs(2));
+        let settings = Leasing::new(NoStore).settings;
+        assert_eq!(settings.heartbeat * 4, settings.ttl);
+    }
+}
