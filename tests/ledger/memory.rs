@@ -71,6 +71,20 @@ fn a_grant_grows_while_it_may() {
 }
 
 #[test]
+fn an_account_is_kept_for_whoever_has_nothing_reserved_yet() {
+    let ledger = ledger(100);
+    let mut grant = ledger.try_reserve("a", 0).unwrap();
+    drop(ledger.try_reserve("a", 5).unwrap());
+    let other = ledger.try_reserve("b", 1).unwrap();
+    grant.extend(10).unwrap();
+    assert_eq!(used(&ledger, "a"), (0, 10));
+    assert_eq!(used(&ledger, "b"), (0, 1), "no account is two tenants'");
+    grant.commit(10);
+    drop(other);
+    assert_eq!((used(&ledger, "a"), used(&ledger, "b")), ((10, 0), (0, 0)));
+}
+
+#[test]
 fn limits_change_at_once() {
     let ledger = Ledger::builder()
         .default_limit(Limit::bytes(10))
