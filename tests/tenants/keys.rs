@@ -77,6 +77,8 @@ async fn several_accounts_are_charged_all_or_none() {
         told(&send(&guard, put("b", 61)).await),
         (413, Some(Reason::ExceedsQuota))
     );
+    // All that the user may ever have is not too much.
+    assert_eq!(told(&send(&guard, put("b", 60)).await), (507, Some(Reason::Quota)));
     assert_eq!(told(&send(&guard, put("b", 50)).await), (200, None));
     assert_eq!(used(), (100, [50, 50]));
 }

@@ -1,0 +1,277 @@
+//! A lease by itself: what it tells, keeps and gives back, byte for byte.
+
+use std::num::NonZeroU32;
+
+use super::{
+    super::{SyncReply, Synced},
+    *,
+};
+
+const TTL: Duration = Duration::from_secs(10);
+
+fn settings(chunk: u64) -> LeaseSettings {
+    LeaseSettings {
+        node: "n".into(),
+        is_anonymous: false,
+        chunk,
+        ttl: TTL,
+        heartbeat: TTL / 4,
+        give_back_after: 2,
+        forget_after: 4,
+        is_shared: true,
+        reap_after: None,
+        patience: Duration::from_secs(1),
+        unreachable: Unreachable::default(),
+        missing: MissingRecord::StartAtZero,
+    }
+}
+
+fn synced(hold: u64, room: u64) -> Synced {
+    Synced {
+        hold,
+        room,
+        is_quiet: false,
+        share: 0,
+        used: 0,
+        shortfall: 0,
+        held_elsewhere: 0,
+        limit: Limit::bytes(10_000),
+        epoch: 1,
+    }
+}
+
+/// A tenant of whom the record has not been asked yet.
+fn fresh() -> (Lease, Entry) {
+    let entry = Entry::default();
+    entry.open(LEASED, LEASED);
+    (Lease::new("t".into(), Place::from_parts(0, 0), 7), entry)
+}
+
+fn ask(lease: &mut Lease, entry: &Entry, chunk: u64, occasion: Occasion, now: Duration) -> SyncRequest {
+    lease.stage = Stage::InFlight { again: false };
+    lease.prepare(entry, &settings(chunk), Limit::bytes(10_000), 1, occasion, now)
+}
+
+/// A tenant whose node asked at 100 s and was answered with this.
+fn leased(reply: Synced) -> (Lease, Entry) {
+    let (mut lease, entry) = fresh();
+    ask(&mut lease, &entry, 0, Occasion::Asked, Duration::from_secs(100));
+    let next = lease.take_in(&entry, &SyncReply::Synced(reply), &settings(0));
+    assert_eq!(next, Next::Nothing);
+    (lease, entry)
+}
+
+fn spare(entry: &Entry) -> u64 {
+    LEASED - entry.charged()
+}
+
+#[test]
+fn no_two_records_have_the_same_epoch() {
+    let mut seen: Vec<_> = [1, 0xffff_ffff, u64::MAX, 1 << 40]
+        .into_iter()
+        .flat_map(|incarnation| (1..50).map(move |sequence| epoch(incarnation, sequence)))
+        .collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 4 * 49);
+}
+
+#[test]
+fn more_is_asked_for_when_half_is_gone_and_there_is_more() {
+    let (lease, entry) = leased(synced(1000, 5000));
+    assert_eq!(spare(&entry), 1000);
+    assert_eq!(lease.refill_above(&entry, 6400), LEASED - 500);
+    assert_eq!(lease.refill_above(&entry, 0), u64::MAX, "each request asks by itself");
+    // So little is spare that the next request asks anyway.
+    assert_eq!(lease.refill_above(&entry, 64 * 1000), u64::MAX);
+    assert_eq!(lease.refill_above(&entry, 64 * 1000 - 1), LEASED - 500);
+    // The record has hardly more than this.
+    let (lease, entry) = leased(synced(1000, 1000));
+    assert_eq!(lease.refill_above(&entry, 6400), u64::MAX);
+    let (lease, entry) = leased(synced(1000, 1001));
+    assert_eq!(lease.refill_above(&entry, 6400), LEASED - 500);
+    let (lease, entry) = fresh();
+    assert_eq!(lease.refill_above(&entry, 6400), u64::MAX);
+}
+
+#[test]
+fn a_lease_ends_at_four_fifths_of_its_time_and_covers_what_is_under_way() {
+    let (mut lease, entry) = leased(synced(1000, 0));
+    assert_eq!(entry.try_charge(300, LEASED), Some(LEASED - 700));
+    let ends = Duration::from_secs(108);
+    lease.end_if_due(&entry, ends - Duration::from_nanos(1));
+    assert_eq!((lease.hold(), spare(&entry)), (1000, 700));
+    lease.end_if_due(&entry, ends);
+    assert_eq!((lease.hold(), spare(&entry)), (300, 0));
+}
+
+#[test]
+fn whoever_waits_needs_what_the_lease_does_not_have() {
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    for bytes in [700, 800] {
+        lease.waiting.push_back(Arc::new(Waiter::new(bytes)));
+    }
+    let request = ask(&mut lease, &entry, 640, Occasion::Asked, TTL);
+    assert_eq!((request.floor, request.need, request.chunk), (1000, 500, 640));
+    assert_eq!(spare(&entry), 1000, "nothing is given back while somebody waits");
+    lease.take_in(&entry, &SyncReply::Synced(synced(1500, 0)), &settings(640));
+    assert!(lease.waiting.is_empty());
+    assert_eq!((lease.hold(), spare(&entry)), (1500, 0));
+    assert_eq!(lease.usage(&entry, Limit::UNLIMITED).reserved, 1500);
+}
+
+#[test]
+fn of_what_is_spare_only_the_rest_of_a_chunk_is_wanted() {
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    lease.waiting.push_back(Arc::new(Waiter::new(900)));
+    let request = ask(&mut lease, &entry, 640, Occasion::Asked, TTL);
+    assert_eq!((request.need, request.chunk), (0, 540));
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    let request = ask(&mut lease, &entry, 640, Occasion::Asked, TTL);
+    assert_eq!(request.chunk, 0, "nobody wants anything");
+    lease.wants_refill = true;
+    let request = ask(&mut lease, &entry, 1640, Occasion::Asked, TTL);
+    assert_eq!(request.chunk, 1000);
+    assert!(!lease.wants_refill);
+}
+
+#[test]
+fn a_heartbeat_gives_back_what_is_more_than_a_chunk_or_a_fair_share() {
+    for (chunk, room, kept) in [(640, 5000, 640), (640, 600, 200), (0, 5000, 0)] {
+        let (mut lease, entry) = leased(synced(1000, room));
+        let request = ask(&mut lease, &entry, chunk, Occasion::Heartbeat, TTL);
+        assert_eq!(request.floor, kept, "{chunk} {room}");
+        assert_eq!((lease.hold(), spare(&entry)), (kept, kept), "{chunk} {room}");
+        assert_eq!(request.chunk, chunk - kept, "there was a request since the last one");
+    }
+    for occasion in [Occasion::Recall, Occasion::Closing] {
+        let (mut lease, entry) = leased(synced(1000, 5000));
+        lease.wants_refill = true;
+        entry.try_charge(300, LEASED);
+        let request = ask(&mut lease, &entry, 640, occasion, TTL);
+        assert_eq!((request.floor, request.chunk, spare(&entry)), (300, 0, 0));
+    }
+}
+
+#[test]
+fn after_quiet_heartbeats_all_goes_back_and_then_the_tenant_is_forgotten() {
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    let settings = settings(640);
+    entry.charge(10);
+    assert!(
+        lease.beat(&entry, &settings) && lease.quiet_beats == 0,
+        "10 bytes are reserved"
+    );
+    entry.store(10);
+    assert!(lease.has_news(&entry));
+    lease.beat(&entry, &settings);
+    assert_eq!(lease.quiet_beats, 0, "they were stored");
+    for quiet in 1..=2 {
+        lease.beat(&entry, &settings);
+        assert_eq!(lease.quiet_beats, quiet);
+    }
+    let request = ask(&mut lease, &entry, 640, Occasion::Heartbeat, TTL);
+    assert_eq!((request.share, request.floor, request.chunk), (Some(10), 0, 0));
+    let reply = Synced {
+        share: 10,
+        used: 10,
+        ..synced(0, 5000)
+    };
+    lease.take_in(&entry, &SyncReply::Synced(reply), &settings);
+    assert!(!lease.has_news(&entry));
+    assert!(
+        !lease.is_over(&entry, &settings),
+        "it repeats what was stored for a while"
+    );
+    lease.beat(&entry, &settings);
+    assert!(!lease.is_over(&entry, &settings));
+    lease.beat(&entry, &settings);
+    assert!(lease.is_over(&entry, &settings));
+    lease.credit(1);
+    assert!(lease.has_news(&entry) && !lease.is_over(&entry, &settings));
+}
+
+#[test]
+fn alone_with_nothing_new_a_heartbeat_says_nothing() {
+    let mut alone = settings(640);
+    alone.is_shared = false;
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    assert!(!lease.beat(&entry, &alone));
+    assert!(lease.beat(&entry, &alone), "now the lease goes back");
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    lease.credit(1);
+    assert!(lease.beat(&entry, &alone));
+}
+
+#[test]
+fn what_lies_beyond_a_limit_that_was_lowered_is_not_given_out_and_goes_back() {
+    let (mut lease, entry) = leased(synced(1000, 0));
+    entry.try_charge(500, LEASED);
+    ask(&mut lease, &entry, 1000, Occasion::Asked, TTL);
+    // 500 are under way, 400 may be: nothing is spare.
+    let lowered = Synced {
+        limit: Limit::bytes(400),
+        ..synced(lease.hold(), 0)
+    };
+    lease.take_in(&entry, &SyncReply::Synced(lowered), &settings(1000));
+    assert_eq!(entry.try_charge(1, LEASED), None);
+    assert_eq!(lease.usage(&entry, Limit::UNLIMITED).reserved, 500);
+    // They end without being stored: what is beyond goes back with the next request, the rest can be had again.
+    entry.release(500);
+    let request = ask(&mut lease, &entry, 1000, Occasion::Asked, TTL);
+    assert_eq!((request.floor, lease.hold()), (spare(&entry), spare(&entry)));
+    assert!(spare(&entry) <= 400, "{}", spare(&entry));
+    assert_eq!(lease.usage(&entry, Limit::UNLIMITED).reserved, 0);
+}
+
+#[test]
+fn without_the_store_a_policy_decides_up_to_the_byte() {
+    let half = Unreachable::LocalShare(NonZeroU32::MIN.saturating_add(1));
+    let (lease, entry) = leased(Synced {
+        share: 3000,
+        used: 3000,
+        ..synced(0, 0)
+    });
+    let decide = |bytes, policy| {
+        let outcome = lease.decide_alone(&entry, bytes, policy, Limit::UNLIMITED);
+        outcome.map_err(|denied| (denied.kind(), denied.limit()))
+    };
+    let limit = Some(10_000);
+    assert_eq!(decide(2001, half), Err((DeniedKind::Quota, limit)));
+    assert_eq!(decide(1500, half), Ok(()));
+    assert_eq!(decide(501, half), Err((DeniedKind::Quota, limit)), "1500 are reserved");
+    assert_eq!(decide(500, half), Ok(()));
+    assert_eq!(decide(0, half), Ok(()));
+    assert_eq!(entry.charged(), LEASED + 2000, "what no lease covers is a debt");
+    assert_eq!(decide(0, Unreachable::FailClosed), Err((DeniedKind::Unknown, None)));
+    assert_eq!(
+        decide(10_001, Unreachable::FailOpen),
+        Err((DeniedKind::ExceedsQuota, limit))
+    );
+    assert_eq!(decide(10_000, Unreachable::FailOpen), Ok(()));
+}
+
+#[test]
+fn what_the_record_has_not_heard_counts_here() {
+    let (mut lease, entry) = leased(Synced {
+        share: 100,
+        used: 900,
+        held_elsewhere: 50,
+        ..synced(1000, 0)
+    });
+    entry.try_charge(30, LEASED);
+    entry.store(20);
+    lease.credit(5);
+    assert_eq!(lease.share(entry.used()), Some(115));
+    assert_eq!(lease.sum(entry.used()), 915);
+    let usage = lease.usage(&entry, Limit::UNLIMITED);
+    assert_eq!((usage.used, usage.reserved, usage.held_elsewhere), (915, 10, 50));
+    assert_eq!(usage.limit, Limit::bytes(10_000), "what the record says");
+    // More was deleted than was ever told.
+    let (lease, entry) = leased(Synced {
+        shortfall: 7,
+        ..synced(0, 0)
+    });
+    assert_eq!(lease.sum(entry.used()), -7);
+    assert_eq!(lease.usage(&entry, Limit::UNLIMITED).used, 0);
+}
