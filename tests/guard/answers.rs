@@ -44,6 +44,32 @@ async fn not_now_is_507_and_never_is_413() {
     );
 }
 
+/// For logs and renderers: the figure that the request was held against.
+#[tokio::test]
+async fn a_refusal_knows_what_was_asked_and_what_there_was() {
+    let disk = FakeResource::with(Reading::new(1000, 300), |builder| builder.floor(Floor::bytes(100)));
+    for (max_body, bytes, resource, limit) in [
+        (Some(800), 801, None, Some(800)),
+        (None, 901, Some("fake"), Some(900)),
+        (None, 201, Some("fake"), Some(200)),
+    ] {
+        let builder = guarding(disk.resource());
+        let builder = match max_body {
+            Some(most) => builder.max_body(most),
+            None => builder,
+        };
+        let service = builder.build().unwrap().layer(service_fn(reads_nothing));
+        let response = service.oneshot(put(zeros(bytes))).await.unwrap();
+        let refusal = response.extensions().get::<Refusal>().unwrap();
+        assert_eq!(refusal.requested(), Some(bytes as u64));
+        assert_eq!(
+            (refusal.resource(), refusal.limit()),
+            (resource, limit),
+            "{bytes} bytes"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_permanent_failure_wins_over_a_temporary_one() {
     let full = FakeResource::new(1000, 0);

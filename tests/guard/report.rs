@@ -11,6 +11,7 @@ use crate::support::*;
 async fn admitted_refused_mid_stream_and_late() {
     let disk = disk(1000);
     let layer = guarding(disk.resource()).build().unwrap();
+    assert_eq!((layer.report().admitted, layer.report().late_failures), (0, 0));
     let service = layer.layer(service_fn(reads_all));
     assert_eq!(status(&service, zeros(10)).await, 200);
     assert_eq!(status(&service, zeros(1001)).await, 507);
