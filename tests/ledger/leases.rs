@@ -86,6 +86,8 @@ fn only_the_first_request_asks_the_store() {
     // Half of the chunk is gone: more is asked for before anybody waits.
     assert!(node.step());
     assert!(!node.step());
+    drop(node.try_reserve("t", 1).unwrap());
+    assert!(!node.step(), "what was given back here is nobody else's business");
 }
 
 /// So that hardly a request has to wait.

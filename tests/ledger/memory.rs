@@ -174,6 +174,16 @@ fn a_scan_adds_the_difference_and_not_the_measured() {
 }
 
 #[test]
+fn a_tenant_that_has_too_much_can_be_scanned() {
+    let ledger = ledger(10);
+    ledger.charge("a", 30);
+    let scan = ledger.scan("a").wait().unwrap();
+    assert_eq!((scan.used(), scan.used_here()), (30, 30));
+    scan.reconcile(5);
+    assert_eq!(used(&ledger, "a"), (5, 0));
+}
+
+#[test]
 fn the_fullest_come_first() {
     let ledger = Ledger::builder()
         .default_limit(Limit::bytes(100))

@@ -34,6 +34,7 @@ fn a_lease_hides_it() {
     let grants: Vec<_> = (0..).map_while(|_| node.try_reserve("t", 10).ok()).collect();
     assert_eq!(grants.len(), 8, "a chunk");
     assert_eq!(node.reserve("t", 10).wait().unwrap_err().kind(), DeniedKind::Unknown);
+    assert_eq!(node.scan("t").wait().unwrap_err().kind(), DeniedKind::Unknown);
     cluster.store.recover();
     cluster.clock.advance(2 * SECOND);
     assert!(node.step(), "it is tried again without a request");
