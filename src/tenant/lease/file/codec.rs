@@ -17,7 +17,7 @@ use crate::tenant::{
     lease::{NodeRecord, Record},
 };
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const CHECK_SUM: usize = size_of::<u64>();
 
 /// Why bytes are not what was written for a tenant.
@@ -126,13 +126,8 @@ fn put_length(out: &mut Vec<u8>, length: usize) {
     out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-/// Of this version, with the check sum that belongs to it.
-#[cfg(fuzzing)]
-pub(super) fn sealed(tenant: &[u8], content: &[u8]) -> Vec<u8> {
-    seal(tenant, [&[VERSION], content].concat())
-}
-
-fn seal(tenant: &[u8], mut out: Vec<u8>) -> Vec<u8> {
+/// With its check sum.
+pub(super) fn seal(tenant: &[u8], mut out: Vec<u8>) -> Vec<u8> {
     out.extend(check_sum(tenant, &out).to_le_bytes());
     out
 }
@@ -284,6 +279,14 @@ mod tests {
         assert_eq!(decode_limit(TENANT, &[]), Err(Flaw::Form));
         let too_long = seal(TENANT, [&[VERSION][..], &[0; 9]].concat());
         assert_eq!(decode_limit(TENANT, &too_long), Err(Flaw::Form));
+    }
+
+    #[test]
+    fn a_second_has_a_thousand_million_nanoseconds() {
+        for (nanoseconds, is_time) in [(999_999_999_u32, true), (1_000_000_000, false), (u32::MAX, false)] {
+            let bytes = [&1_u64.to_le_bytes()[..], &nanoseconds.to_le_bytes()].concat();
+            assert_eq!(Input(&bytes).time().is_ok(), is_time, "{nanoseconds}");
+        }
     }
 
     /// Files of today are read tomorrow.

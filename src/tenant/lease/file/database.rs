@@ -249,3 +249,23 @@ fn words(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_database_is_a_failure_in_its_words() {
+        let told = |work: fn()| match guarded(|| {
+            work();
+            Ok(())
+        }) {
+            Err(Failure::Panicked(words)) => words,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(|| panic!("page 7")), "page 7");
+        assert_eq!(told(|| panic!("page {}", 3 + 4)), "page 7");
+        assert_eq!(told(|| std::panic::panic_any(7)), "");
+        assert!(matches!(guarded(|| Ok(7)), Ok(7)));
+    }
+}

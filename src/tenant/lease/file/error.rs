@@ -111,3 +111,68 @@ fn needs_somebody(error: &io::Error) -> bool {
         InvalidInput | IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use StoreErrorKind::{Corrupt, Rejected, Unavailable};
+    use io::ErrorKind as Kind;
+
+    use super::*;
+
+    fn io_error(kind: io::ErrorKind) -> Failure {
+        io::Error::from(kind).into()
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_what_somebody_has_to_see_to_and_what_may_go_by() {
+        for (kind, expected, words) in [
+            (Kind::InvalidData, Rejected, "is no ledger file"),
+            (Kind::NotFound, Rejected, "cannot open"),
+            (Kind::IsADirectory, Rejected, "cannot open"),
+            (Kind::PermissionDenied, Rejected, "cannot open"),
+            (Kind::ReadOnlyFilesystem, Rejected, "cannot open"),
+            (Kind::UnexpectedEof, Corrupt, "is damaged"),
+            (Kind::StorageFull, Unavailable, "no room on its disk"),
+            (Kind::QuotaExceeded, Unavailable, "no room on its disk"),
+            (Kind::TimedOut, Unavailable, "cannot open the ledger file `f`"),
+        ] {
+            let error = opening(Path::new("f"), io_error(kind));
+            assert_eq!(error.kind(), expected, "{kind:?}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn while_it_is_worked_with_a_full_disk_is_told_apart_from_a_damaged_file() {
+        for (failure, expected, words) in [
+            (
+                io_error(Kind::StorageFull),
+                Unavailable,
+                "cannot work with the ledger file `f`: no room on its disk",
+            ),
+            (
+                io_error(Kind::TimedOut),
+                Unavailable,
+                "cannot work with the ledger file `f`",
+            ),
+            (redb::Error::PreviousIo.into(), Unavailable, "cannot work with"),
+            (io_error(Kind::UnexpectedEof), Corrupt, "is damaged"),
+            (
+                redb::Error::Corrupted("a page".to_owned()).into(),
+                Corrupt,
+                "is damaged",
+            ),
+            (Failure::Panicked("a page".to_owned()), Corrupt, "is damaged"),
+        ] {
+            let error = working(Path::new("f"), failure);
+            assert_eq!(error.kind(), expected, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(
+                error.to_string().contains("no room"),
+                words.contains("no room"),
+                "{error}"
+            );
+            assert!(std::error::Error::source(&error).is_some(), "{error}");
+        }
+    }
+}

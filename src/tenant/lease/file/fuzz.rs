@@ -8,9 +8,9 @@ pub fn decode_record(tenant: &[u8], bytes: &[u8]) -> Option<Record> {
     codec::decode_record(tenant, bytes).ok()
 }
 
-/// The same of bytes with the check sum that belongs to them.
+/// The same of bytes with the version and the check sum that belong to them.
 pub fn decode_sealed_record(tenant: &[u8], content: &[u8]) -> Option<Record> {
-    decode_record(tenant, &codec::sealed(tenant, content))
+    decode_record(tenant, &codec::seal(tenant, [&[codec::VERSION], content].concat()))
 }
 
 /// As it is written.
