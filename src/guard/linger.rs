@@ -373,3 +373,103 @@ mod runtime {
         true
     }
 }
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use std::collections::VecDeque;
+
+    use bytes::Bytes;
+    use http::Request;
+    use http_body::Frame;
+
+    use super::*;
+
+    fn parts(version: Version, expect: Option<&'static str>) -> Parts {
+        let request = Request::put("/").version(version);
+        let request = match expect {
+            Some(expect) => request.header(EXPECT, expect),
+            None => request,
+        };
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[tokio::test]
+    async fn each_kind_of_request_has_its_farewell() {
+        use Farewell::{Drain, Drop, Hold, Read};
+        use Version as V;
+        let usual = Linger::default();
+        let small = SizeHint::with_exact(SMALL);
+        for (settings, version, expect, length, expected) in [
+            (usual, V::HTTP_11, None, SizeHint::with_exact(0), (Drop, false)),
+            (usual, V::HTTP_11, None, SizeHint::with_exact(1), (Drain, false)),
+            (usual, V::HTTP_11, None, small.clone(), (Drain, false)),
+            (usual, V::HTTP_11, None, SizeHint::with_exact(SMALL + 1), (Hold, true)),
+            (usual, V::HTTP_10, None, SizeHint::new(), (Hold, true)),
+            (usual, V::HTTP_11, Some("100-Continue"), small.clone(), (Drop, true)),
+            (usual, V::HTTP_11, Some("something else"), small.clone(), (Drain, false)),
+            (usual, V::HTTP_2, None, small.clone(), (Read, false)),
+            (usual, V::HTTP_2, Some("100-continue"), small.clone(), (Drop, false)),
+            (usual.on_http2(false), V::HTTP_2, None, small.clone(), (Drop, false)),
+            (Linger::off(), V::HTTP_11, None, small.clone(), (Drop, true)),
+            (Linger::off(), V::HTTP_2, None, small.clone(), (Drop, false)),
+        ] {
+            let told = Lingering::new(settings).farewell(&parts(version, expect), &length);
+            assert_eq!(told, expected, "{version:?} {expect:?} {length:?}");
+        }
+        for (settings, is_http1, expected) in [
+            (usual, true, Hold),
+            (usual, false, Read),
+            (usual.on_http2(false), false, Drop),
+            (Linger::off(), true, Drop),
+        ] {
+            assert_eq!(Lingering::new(settings).farewell_mid_stream(is_http1), expected);
+        }
+    }
+
+    #[test]
+    fn without_a_runtime_nothing_can_be_kept() {
+        let lingering = Lingering::new(Linger::default());
+        let told = lingering.farewell(&parts(Version::HTTP_11, None), &SizeHint::with_exact(5));
+        assert_eq!(told, (Farewell::Drop, true));
+    }
+
+    /// Frames of these sizes, then nothing for now, or the end.
+    struct Frames(VecDeque<usize>, bool);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            match self.0.pop_front() {
+                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; bytes]))))),
+                None if self.1 => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.1 && self.0.is_empty()
+        }
+    }
+
+    #[test]
+    fn of_what_is_here_a_small_body_is_read() {
+        const WHOLE: usize = SMALL as usize;
+        for (frames, ends, is_all, left) in [
+            (vec![], true, true, 0),
+            (vec![5], true, true, 0),
+            (vec![5], false, false, 0),
+            (vec![WHOLE - 1, 1], true, true, 0),
+            (vec![WHOLE - 1, 1, 1], true, false, 1),
+            (vec![WHOLE, 1], true, false, 1),
+            (vec![0; WHOLE + 1], true, false, 1),
+        ] {
+            let mut body = Frames(frames.into(), ends);
+            assert_eq!((ends_at_once(&mut body), body.0.len()), (is_all, left));
+        }
+    }
+}

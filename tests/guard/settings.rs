@@ -46,9 +46,13 @@ fn settings_of_a_resource() {
 #[test]
 fn settings_of_a_layer() {
     let one = || guarding(disk(10).resource());
-    let nine = (0..9).fold(StorageGuardLayer::builder(), |builder, _| {
-        builder.resource(disk(10).resource())
-    });
+    let of = |number| {
+        (0..number).fold(StorageGuardLayer::builder(), |builder, _| {
+            builder.resource(disk(10).resource())
+        })
+    };
+    of(8).build().expect("eight are few enough");
+    let nine = of(9);
     for (builder, setting) in [
         (StorageGuardLayer::builder(), "resource"),
         (nine, "resource"),
