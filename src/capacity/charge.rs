@@ -117,8 +117,6 @@ pub enum Charge {
     Nothing,
 }
 
-impl Charge {}
-
 /// A charge and a size model, resolved against one resource's block size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tariff {
@@ -213,6 +211,41 @@ mod tests {
             let default = SizeModel::default();
             let model = overhead.map_or(default, |overhead| default.overhead(overhead));
             prop_assert_eq!(Tariff::new(Charge::All, model, block).total(bytes), model.size_of(bytes, block));
+        }
+    }
+
+    #[test]
+    fn copies_and_overhead_count() {
+        let twice = SizeModel::default().factor(2.0);
+        assert_eq!(twice.size_of(1000, 1), 2000);
+        assert_eq!(twice.overhead(512).size_of(1000, 1), 2512);
+        assert_eq!(SizeModel::EXACT.factor(0.5).size_of(1001, 1), 501);
+        assert_eq!(Tariff::new(Charge::All, twice, 1).written(1000), 2000);
+    }
+
+    #[test]
+    fn blocks_are_remembered_from_512_bytes_on() {
+        let model = SizeModel::default();
+        assert_eq!(model.size_of(1000 * 256, 256), 1001 * 256);
+        assert_eq!(model.size_of(1000 * 511, 511), 1001 * 511);
+        // A block, and 996 pieces of 16 bytes in 32 more.
+        assert_eq!(model.size_of(1000 * 512, 512), 1033 * 512);
+    }
+
+    #[test]
+    fn a_tariff_comes_to_the_same_at_the_edges_of_blocks() {
+        for block in [512, 4096, 1 << 20] {
+            let tariff = Tariff::new(Charge::All, SizeModel::default(), block);
+            for blocks in 0..300 {
+                let edge = u64::from(block) * blocks;
+                for bytes in [edge.saturating_sub(1), edge, edge + 1] {
+                    assert_eq!(
+                        tariff.total(bytes),
+                        SizeModel::default().size_of(bytes, block),
+                        "{bytes}"
+                    );
+                }
+            }
         }
     }
 
