@@ -78,3 +78,36 @@ impl<T: Default> Chunks<T> {
         &entries[(index - start) as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn each_index_is_an_entry_of_its_own_that_stays_where_it_is() {
+        let chunks = Chunks::<AtomicU32>::new();
+        let entries: Vec<_> = (0..10 * FIRST)
+            .map(|index| {
+                assert_eq!((chunks.made(), chunks.make()), (index, Some(index)));
+                let entry = chunks.at(index);
+                assert_eq!(entry.swap(index + 1, Relaxed), 0, "{index}");
+                entry
+            })
+            .collect();
+        for (index, entry) in (0..).zip(entries) {
+            assert!(std::ptr::eq(entry, chunks.at(index)));
+            assert_eq!(entry.load(Relaxed), index + 1);
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_as_all_chunks_hold() {
+        let held: u32 = (0..CHUNKS).map(|chunk| FIRST << chunk).sum();
+        assert_eq!(CAPACITY, held);
+        let chunks = Chunks::<AtomicU32>::new();
+        chunks.made.store(CAPACITY, Relaxed);
+        assert_eq!(chunks.make(), None);
+    }
+}
