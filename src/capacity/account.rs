@@ -152,6 +152,7 @@ mod tests {
             assert!(!account.force_reserve(amount));
         }
         assert_eq!(account.headroom(), i64::MAX);
+        assert!(account.try_reserve(LARGEST_HOLD));
     }
 
     #[test]

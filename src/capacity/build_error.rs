@@ -109,3 +109,27 @@ impl Error for BuildError {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_names_the_setting_its_value_the_cause_and_the_remedy() {
+        let error = BuildError::invalid("floor", "7", "give less");
+        assert_eq!(error.to_string(), "floor = 7: give less");
+        assert_eq!((error.setting(), error.source().is_none()), ("floor", true));
+        let cause = std::io::Error::other(std::fmt::Error);
+        let error = BuildError::first_measurement("disk", cause);
+        let cause = error.source().expect("it has one").to_string();
+        assert!(
+            error.to_string().starts_with(&format!("resource `disk`: {cause}")),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .ends_with("; check that what it measures exists and answers")
+        );
+    }
+}
