@@ -135,6 +135,7 @@ mod tests {
             assert!(Floor::percent(bad).flaw().is_some(), "{bad}");
         }
         assert!(Floor::bytes(2).at_most(1).flaw().is_some());
+        assert!(Floor::bytes(2).at_most(2).flaw().is_none());
         assert!(Floor::default().flaw().is_none());
     }
 }

@@ -96,3 +96,14 @@ pub struct Inodes {
     /// Those that are free.
     pub available: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_no_bytes_are_of_one() {
+        let sizes = [0, 1, 4096].map(|bytes| Reading::new(9, 9).with_block_size(bytes).block_size);
+        assert_eq!(sizes, [1, 1, 4096]);
+    }
+}

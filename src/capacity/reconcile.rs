@@ -91,6 +91,31 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
+    fn opens_an_account_with_what_there_is_whatever_it_had() {
+        let account = Account::new(40);
+        assert_eq!(Reconciler::open(&account, 1000).limit(), 1000);
+        assert_eq!(account.headroom(), 1000);
+    }
+
+    #[test]
+    fn what_closed_well_before_does_not_wait_for_what_closed_later() {
+        let account = Account::new(0);
+        let mut reconciler = Reconciler::open(&account, 1000);
+        assert!(account.try_reserve(300));
+        account.close(100);
+        reconciler.before_measuring(&account, SECOND, SECOND);
+        account.close(200);
+        reconciler.before_measuring(&account, 3 * SECOND, SECOND);
+        assert_eq!(reconciler.unseen(), 300);
+        assert_eq!(reconciler.after_measuring(&account, 900, Some(2 * SECOND)), 100);
+        assert_eq!((reconciler.unseen(), account.headroom()), (200, 700));
+        reconciler.limit_moved(-50);
+        assert_eq!(reconciler.limit(), 850);
+        assert_eq!(reconciler.after_measuring(&account, 850, Some(3 * SECOND)), 200);
+        assert_eq!((reconciler.unseen(), account.headroom()), (0, 900));
+    }
+
+    #[test]
     fn gives_back_what_closed_before_the_measurement_only() {
         let account = Account::new(0);
         let mut reconciler = Reconciler::open(&account, 1000);
