@@ -176,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_too_large_is_not_read_in_part() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(LARGEST).unwrap();
+        assert_eq!(content(file.path()).unwrap().len() as u64, LARGEST);
+        file.as_file().set_len(LARGEST + 1).unwrap();
+        let error = content(file.path()).unwrap_err();
+        assert!(
+            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("64 MiB")),
+            "{error:?}"
+        );
+        assert!(content(Path::new("/")).is_err());
+    }
+
+    #[test]
     fn a_file_that_is_gone_for_a_moment_is_not_missed() {
         let missing = || content(Path::new("/no/such/file"));
         let known: Content = Ok("old".into());
