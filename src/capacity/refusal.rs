@@ -189,3 +189,60 @@ impl fmt::Display for Reason {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Dashboards and alerts go by them.
+    #[test]
+    fn names_are_stable() {
+        let names = Reason::ALL.map(Reason::name);
+        let expected = [
+            "too_large",
+            "exceeds_capacity",
+            "space",
+            "inodes",
+            "read_only",
+            "quota",
+            "exceeds_quota",
+            "unknown_tenant",
+            "unmeasured",
+            "length_required",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(Reason::ALL.map(|reason| reason.to_string()), expected);
+    }
+
+    #[test]
+    fn what_is_larger_than_all_there_is_never_fits() {
+        let permanent = Reason::ALL.into_iter().filter(|reason| reason.is_permanent());
+        let expected = [Reason::TooLarge, Reason::ExceedsCapacity, Reason::ExceedsQuota];
+        assert!(permanent.eq(expected));
+        for reason in Reason::ALL {
+            assert_eq!(Refusal::new(reason).is_permanent(), reason.is_permanent());
+        }
+    }
+
+    #[test]
+    fn a_refusal_tells_what_it_knows() {
+        let bare = Refusal::new(Reason::Quota);
+        assert_eq!(
+            (bare.resource(), bare.tenant(), bare.requested(), bare.limit()),
+            (None, None, None, None)
+        );
+        assert!(!bare.is_mid_stream() && bare.into_mid_stream().is_mid_stream());
+        let known = Refusal::from_parts(RefusalParts {
+            reason: Reason::Quota,
+            resource: Some("users".into()),
+            tenant: Some("alice".into()),
+            requested: Some(7),
+            limit: Some(5),
+            mid_stream: true,
+        });
+        assert_eq!((known.reason(), known.is_mid_stream()), (Reason::Quota, true));
+        assert_eq!((known.resource(), known.tenant()), (Some("users"), Some("alice")));
+        assert_eq!((known.requested(), known.limit()), (Some(7), Some(5)));
+        assert_eq!(known.to_string(), "the storage quota is used up");
+    }
+}

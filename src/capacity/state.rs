@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn names_are_stable() {
+        assert_eq!(
+            [State::Ok, State::Near, State::Full].map(State::name),
+            ["ok", "near", "full"]
+        );
+    }
+
+    #[test]
     fn enters_at_once_and_leaves_after_two_better_readings() {
         use State::{Full, Near, Ok};
         assert_eq!(states(&[200, 150, 100]), [Ok, Near, Full]);
