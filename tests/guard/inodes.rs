@@ -1,7 +1,7 @@
 //! Where few inodes are left, each request takes one of every resource, and gives it back where nothing was written.
 
 use tower::{Layer, service_fn};
-use tower_storage_guard::{Reading, test_util::FakeResource};
+use tower_storage_guard::{Charge, Reading, StorageGuardLayer, test_util::FakeResource};
 
 use crate::support::*;
 
@@ -54,5 +54,17 @@ async fn of_a_resource_that_has_plenty_none_is_given_back_that_was_not_taken() {
     let read = layer.layer(service_fn(reads_all));
     for expected in [200, 200, 507] {
         assert_eq!(status(&read, zeros(1)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn only_of_what_bodies_land_on_whole() {
+    for (charge, second) in [(Charge::All, 507), (Charge::Window(10), 200), (Charge::Nothing, 200)] {
+        let disk = disk_with(1);
+        let layer = StorageGuardLayer::builder().resource_charged(disk.resource(), charge);
+        let service = layer.build().unwrap().layer(service_fn(reads_all));
+        for expected in [200, second] {
+            assert_eq!(status(&service, zeros(1)).await, expected, "{charge:?}");
+        }
     }
 }

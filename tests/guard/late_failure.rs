@@ -6,7 +6,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Event, Guarded, Reading, Reason, StorageFailure,
+    Charge, Event, Guarded, Reading, Reason, StorageFailure,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -43,6 +43,16 @@ async fn a_marked_response_becomes_the_refusal_and_the_account_is_empty_until_th
     disk.sample();
     assert_eq!(status(&service, zeros(1)).await, 200);
     assert_eq!(disk.report().headroom, 1000);
+}
+
+#[tokio::test]
+async fn a_full_disk_says_nothing_about_memory() {
+    let (disk, memory) = (disk(1000), FakeResource::new(2000, 2000));
+    let layer = guarding(disk.resource()).resource_charged(memory.resource(), Charge::Window(100));
+    let service = layer.build().unwrap().layer(service_fn(marks));
+    assert_eq!(status(&service, chunks(&[10])).await, 507);
+    assert!(disk.report().headroom <= 0);
+    assert!(memory.report().headroom >= 1900, "{:?}", memory.report());
 }
 
 #[tokio::test]

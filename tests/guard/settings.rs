@@ -65,6 +65,11 @@ fn settings_of_a_layer() {
             (BuildErrorKind::InvalidSetting, setting)
         );
     }
+    one()
+        .max_body(5)
+        .minimum_charge(5)
+        .build()
+        .expect("each takes all there is");
     StorageGuardLayer::builder()
         .max_body(5)
         .build()

@@ -101,6 +101,28 @@ async fn a_missing_length_is_told_and_what_comes_is_charged() {
     assert_eq!(would_be_refused(&guard), [(Reason::LengthRequired, 1)]);
 }
 
+/// Told once, also where the body that comes finds no room.
+#[tokio::test]
+async fn what_was_told_at_the_beginning_is_not_told_again_as_it_comes() {
+    let (ledger, disk) = (ledger(1000), FakeResource::new(1000, 20));
+    let guard = charging(&ledger)
+        .resource(disk.resource())
+        .require_length(true)
+        .report_only(true)
+        .build()
+        .unwrap();
+    let response = send(&guard, request(Method::PUT, "/", chunks(&[40, 40]))).await;
+    assert_eq!(told(&response), (200, None));
+    assert_eq!(would_be_refused(&guard), [(Reason::LengthRequired, 1)]);
+    assert_eq!(usage(&ledger), (80, 0));
+    let report = disk.report();
+    assert_eq!(
+        (report.held, report.unseen),
+        (0, 0),
+        "what it takes shows when it is measured"
+    );
+}
+
 /// The reason that is told is the one that a client would get.
 #[tokio::test]
 async fn of_two_accounts_the_one_that_refuses_for_good_is_told() {
