@@ -1,8 +1,12 @@
 //! What engines answer when they will not do what they are asked, by a stand-in that always says the same.
 
 use std::{
-    io::{Read, Write},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     thread,
 };
 
@@ -87,4 +91,61 @@ fn each_has_its_kind_and_its_words() {
         let error = node.store.record("acme").unwrap_err();
         assert_eq!(error.kind(), kind, "{line}: {error}");
     }
+}
+
+/// A listener that takes every script, knows none when it is called, and counts the calls.
+fn forgetful() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut writer = stream.try_clone().unwrap();
+            let mut reader = BufReader::new(stream);
+            while let Some(name) = command(&mut reader) {
+                let line = match name.as_str() {
+                    "EVALSHA" => {
+                        counted.fetch_add(1, SeqCst);
+                        "-NOSCRIPT No matching script.\r\n"
+                    }
+                    "SCRIPT" => "$4\r\nname\r\n",
+                    _ => "+OK\r\n",
+                };
+                if writer.write_all(line.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (url, calls)
+}
+
+/// Reads one command, and tells its first word: `*2`, `$4`, `ECHO`, `$2`, `hi`.
+fn command(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let number = |reader: &mut BufReader<TcpStream>, sign| -> Option<usize> {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.strip_prefix(sign)?.trim().parse().ok()
+    };
+    let mut first = None;
+    for _ in 0..number(reader, '*')? {
+        let length = number(reader, '$')?;
+        let mut word = vec![0; length + 2];
+        reader.read_exact(&mut word).ok()?;
+        word.truncate(length);
+        first.get_or_insert(String::from_utf8_lossy(&word).to_ascii_uppercase());
+    }
+    first
+}
+
+#[test]
+fn one_that_forgets_scripts_is_told_twice_more_and_then_left_alone() {
+    let (url, calls) = forgetful();
+    let mut node = Node::new("a", &url);
+    node.store = patient(&url).trust_eviction_policy().build().unwrap();
+    let error = node.sync().unwrap_err();
+    assert_eq!(error.kind(), Unavailable, "{error}");
+    assert!(error.to_string().contains("forgets scripts"), "{error}");
+    assert_eq!(calls.load(SeqCst), 3);
 }
