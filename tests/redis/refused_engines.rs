@@ -29,6 +29,8 @@ fn an_engine_that_evicts_is_refused() {
     };
     let store = || patient(&server.url()).build();
     refused(store(), StoreErrorKind::Rejected, "set it to `noeviction`");
+    let address = server.url().replace("redis://", "Redis at ") + " has";
+    refused(store(), StoreErrorKind::Rejected, &address);
     patient(&server.url())
         .trust_eviction_policy()
         .build()
