@@ -393,3 +393,15 @@ pub(in crate::admission) fn watched(core: &Arc<Core>) -> Weak<dyn Watched> {
     let weak: Weak<Core> = Arc::downgrade(core);
     weak
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_cut_where_holds_need_room() {
+        assert_eq!((difference(5, 7), difference(7, 5)), (-2, 2));
+        assert_eq!(difference(u64::MAX, 0), i64::MAX / 4);
+        assert_eq!(difference(0, u64::MAX), i64::MIN / 4);
+    }
+}

@@ -112,3 +112,89 @@ impl ResourceSink {
         (interval * (1 + self.quiet / 10).min(4)).min(SLOWEST.max(interval))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        admission::{ResourceSettings, resource::core::Fixed},
+        capacity::Floor,
+        clock::ManualClock,
+    };
+
+    fn sink(settings: ResourceSettings, first: Reading) -> ResourceSink {
+        let fixed = Fixed {
+            first_measurement_within: Duration::from_secs(1),
+            observers: Vec::new(),
+        };
+        let clock = Arc::new(ManualClock::new());
+        let core = Core::new("r".into(), settings, fixed, Arc::default(), clock, &first);
+        ResourceSink::open(Arc::new(core), &first)
+    }
+
+    fn settings(interval: Duration) -> ResourceSettings {
+        ResourceSettings {
+            interval,
+            floor: Floor::NONE,
+            ..ResourceSettings::default()
+        }
+    }
+
+    fn sample(sink: &mut ResourceSink, available: u64) -> u128 {
+        sink.before();
+        sink.after(Ok(Reading::new(16_000, available))).as_millis()
+    }
+
+    #[test]
+    fn when_nothing_happens_it_is_looked_at_less_often_down_to_once_a_second() {
+        for (interval, paces) in [
+            (100, [100, 200, 300, 400, 400]),
+            (400, [400, 800, 1000, 1000, 1000]),
+            (3000, [3000; 5]),
+        ] {
+            let mut sink = sink(settings(Duration::from_millis(interval)), Reading::new(16_000, 8000));
+            for quiet in 1..50 {
+                assert_eq!(sample(&mut sink, 8000), paces[quiet / 10], "{interval} {quiet}");
+            }
+            // Others have written.
+            assert_eq!(sample(&mut sink, 7999), u128::from(interval));
+            for quiet in 1..20 {
+                assert_eq!(sample(&mut sink, 7999), paces[quiet / 10]);
+            }
+            // So has a request of ours that shows as nothing.
+            assert!(sink.core.bytes.try_reserve(5));
+            sink.core.close(5);
+            assert_eq!(sample(&mut sink, 7999), u128::from(interval));
+        }
+    }
+
+    #[test]
+    fn where_it_is_tight_it_is_looked_at_more_often() {
+        let mut sink = sink(settings(Duration::from_millis(100)), Reading::new(16_000, 1600));
+        assert!(sink.core.bytes.try_reserve(1500));
+        assert_eq!(sample(&mut sink, 1600), 100, "a sixteenth of what may be held is left");
+        assert!(sink.core.bytes.try_reserve(1));
+        assert_eq!(sample(&mut sink, 1600), 20);
+        // In the band above the floor, although nobody holds anything.
+        sink.core.bytes.refund(1501);
+        assert_eq!(sample(&mut sink, 800), 20);
+    }
+
+    #[test]
+    fn a_floor_that_changes_between_two_samples_counts_once() {
+        let reading = Reading::new(16_000, 8000).with_inodes(1000, 100);
+        let mut sink = sink(settings(Duration::from_millis(100)), reading);
+        for floor in [5, 8] {
+            sink.core.reconfigure(ResourceSettings {
+                inode_floor: floor,
+                floor: Floor::bytes(10 * floor),
+                ..settings(Duration::from_millis(100))
+            });
+        }
+        for _ in 0..2 {
+            assert_eq!((sink.core.bytes.headroom(), sink.core.inodes.headroom()), (7920, 92));
+            sink.before();
+            sink.after(Ok(reading));
+        }
+    }
+}
