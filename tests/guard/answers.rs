@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use tower::{Layer, ServiceExt, service_fn};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Floor, Reading, Reason, Refusal, RenderContext, RetryAfter, State,
+    Floor, Guarded, Reading, Reason, Refusal, RenderContext, RetryAfter, State,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -203,4 +204,61 @@ async fn an_admitted_answer_is_left_alone() {
     assert!(response.headers().is_empty());
     assert!(response.extensions().is_empty());
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "7");
+}
+
+/// Servers go by it: they tell the length, and do not ask again.
+#[tokio::test]
+async fn bodies_tell_their_length_and_their_end() {
+    async fn looks(request: Request<Guarded<Full<Bytes>>>) -> Result<Response<Full<Bytes>>, BoxError> {
+        let body = request.into_body();
+        let told = format!("{} {:?}", body.is_end_stream(), body.size_hint().exact());
+        Ok(Response::new(Full::from(told)))
+    }
+    let layer = guarding(disk(10).resource()).build().unwrap();
+    for (bytes, told) in [(5, "false Some(5)"), (0, "true Some(0)")] {
+        let response = layer.layer(service_fn(looks)).oneshot(put(zeros(bytes))).await.unwrap();
+        let body = response.into_body();
+        assert_eq!(
+            (body.is_end_stream(), body.size_hint().exact()),
+            (false, Some(told.len() as u64))
+        );
+        assert_eq!(body.collect().await.unwrap().to_bytes(), told);
+    }
+    let empty =
+        service_fn(|_: Request<Guarded<Full<Bytes>>>| async { Ok::<_, BoxError>(Response::<Full<Bytes>>::default()) });
+    let body = layer.layer(empty).oneshot(put(zeros(5))).await.unwrap().into_body();
+    assert_eq!((body.is_end_stream(), body.size_hint().exact()), (true, Some(0)));
+
+    let refused = layer.layer(service_fn(looks)).oneshot(put(zeros(11))).await.unwrap();
+    let mut body = refused.into_body();
+    let length = body.size_hint().exact().unwrap();
+    assert!(length > 0 && !body.is_end_stream());
+    let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(frame.len() as u64, length);
+    assert_eq!((body.is_end_stream(), body.size_hint().exact()), (true, Some(0)));
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_says_why() {
+    async fn tells(request: Request<Guarded<ScriptedBody>>) -> Result<Response<Full<Bytes>>, BoxError> {
+        let error = request.into_body().collect().await.unwrap_err();
+        Err(error.to_string().into())
+    }
+    let layer = guarding(disk(10).resource()).build().unwrap();
+    for (body, words) in [
+        (ScriptedBody::new().data(5).error("a cable"), "the request body failed"),
+        (
+            chunks(&[6, 6]),
+            "the request body was cut off: there is not enough room to store the content now",
+        ),
+    ] {
+        let told = std::sync::Mutex::new(String::new());
+        let service = layer.layer(service_fn(|request| async {
+            let outcome = tells(request).await;
+            *told.lock().unwrap() = outcome.as_ref().unwrap_err().to_string();
+            outcome
+        }));
+        let _ = service.oneshot(put(body)).await;
+        assert_eq!(*told.lock().unwrap(), words);
+    }
 }
