@@ -402,16 +402,16 @@ mod tests {
         for (settings, version, expect, length, expected) in [
             (usual, V::HTTP_11, None, SizeHint::with_exact(0), (Drop, false)),
             (usual, V::HTTP_11, None, SizeHint::with_exact(1), (Drain, false)),
-            (usual, V::HTTP_11, None, small.clone(), (Drain, false)),
+            (usual, V::HTTP_11, None, small, (Drain, false)),
             (usual, V::HTTP_11, None, SizeHint::with_exact(SMALL + 1), (Hold, true)),
             (usual, V::HTTP_10, None, SizeHint::new(), (Hold, true)),
-            (usual, V::HTTP_11, Some("100-Continue"), small.clone(), (Drop, true)),
-            (usual, V::HTTP_11, Some("something else"), small.clone(), (Drain, false)),
-            (usual, V::HTTP_2, None, small.clone(), (Read, false)),
-            (usual, V::HTTP_2, Some("100-continue"), small.clone(), (Drop, false)),
-            (usual.on_http2(false), V::HTTP_2, None, small.clone(), (Drop, false)),
-            (Linger::off(), V::HTTP_11, None, small.clone(), (Drop, true)),
-            (Linger::off(), V::HTTP_2, None, small.clone(), (Drop, false)),
+            (usual, V::HTTP_11, Some("100-Continue"), small, (Drop, true)),
+            (usual, V::HTTP_11, Some("something else"), small, (Drain, false)),
+            (usual, V::HTTP_2, None, small, (Read, false)),
+            (usual, V::HTTP_2, Some("100-continue"), small, (Drop, false)),
+            (usual.on_http2(false), V::HTTP_2, None, small, (Drop, false)),
+            (Linger::off(), V::HTTP_11, None, small, (Drop, true)),
+            (Linger::off(), V::HTTP_2, None, small, (Drop, false)),
         ] {
             let told = Lingering::new(settings).farewell(&parts(version, expect), &length);
             assert_eq!(told, expected, "{version:?} {expect:?} {length:?}");
