@@ -169,10 +169,11 @@ fn a_flood_of_small_frames_ends_the_connection() {
     drop(flood);
     assert_at_rest(&server);
     let seen = server.seen();
-    assert!(
-        seen.len() == 1 && seen[0].bytes < 200_000 && seen[0].ending != Ending::Whole,
-        "{seen:?}"
-    );
+    // None, where the connection ends before the handler was called.
+    assert!(seen.len() <= 1, "{seen:?}");
+    for seen in seen {
+        assert!(seen.bytes < 200_000 && seen.ending != Ending::Whole, "{seen:?}");
+    }
 }
 
 #[test]
