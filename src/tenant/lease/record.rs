@@ -202,3 +202,89 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+    const MOMENT: Duration = Duration::from_nanos(1);
+
+    fn request(node: &str, sequence: u64, share: i64) -> SyncRequest {
+        SyncRequest {
+            incarnation: 1,
+            sequence,
+            share: Some(share),
+            epoch: Some(1),
+            limit: Limit::bytes(1000),
+            seed: Some(Seed::new(1, 0, true)),
+            ..SyncRequest::new("t", node)
+        }
+    }
+
+    fn sync(record: &mut Option<Record>, request: &SyncRequest, now: Duration) -> Synced {
+        match Record::sync(record, None, request, now) {
+            SyncReply::Synced(synced) => synced,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    fn leaving(node: &str, sequence: u64, share: i64) -> SyncRequest {
+        SyncRequest {
+            leave: true,
+            ..request(node, sequence, share)
+        }
+    }
+
+    #[test]
+    fn what_a_silent_node_has_stored_counts_for_ever() {
+        let mut record = None;
+        sync(&mut record, &request("a", 1, 100), Duration::ZERO);
+        assert_eq!(sync(&mut record, &request("b", 1, 7), 1000 * TOMBSTONE).used, 107);
+    }
+
+    #[test]
+    fn a_node_that_left_is_known_for_an_hour_more() {
+        let mut record = None;
+        sync(&mut record, &leaving("a", 1, 100), Duration::ZERO);
+        for (sequence, now, is_known) in [(1, TTL + TOMBSTONE - MOMENT, true), (2, TTL + TOMBSTONE, false)] {
+            assert_eq!(sync(&mut record, &request("b", sequence, 7), now).used, 107);
+            let is_there = record.as_ref().is_some_and(|record| record.nodes.contains_key("a"));
+            assert_eq!(is_there, is_known, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_left_begins_anew_or_not_at_all() {
+        let mut record = None;
+        sync(&mut record, &leaving("a", 1, 100), Duration::ZERO);
+        let reply = Record::sync(&mut record, None, &request("a", 2, 100), Duration::ZERO);
+        assert_eq!(reply, SyncReply::Forgotten);
+        let again = SyncRequest {
+            incarnation: 2,
+            ..request("a", 3, 5)
+        };
+        assert_eq!(sync(&mut record, &again, Duration::ZERO).used, 105);
+    }
+
+    #[test]
+    fn nobody_is_reaped_while_there_is_enough() {
+        let mut record = None;
+        let holds = SyncRequest {
+            need: 600,
+            ..request("a", 1, 0)
+        };
+        assert_eq!(sync(&mut record, &holds, Duration::ZERO).hold, 600);
+        let mut wants = SyncRequest {
+            need: 400,
+            reap_after: Some(TTL),
+            ..request("b", 1, 0)
+        };
+        let late = 10 * TTL;
+        let all = sync(&mut record, &wants, late);
+        assert_eq!((all.hold, all.held_elsewhere), (400, 600), "a may come back");
+        (wants.sequence, wants.floor, wants.need) = (2, 400, 1);
+        let more = sync(&mut record, &wants, late);
+        assert_eq!((more.hold, more.held_elsewhere), (401, 0));
+    }
+}

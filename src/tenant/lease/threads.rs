@@ -76,3 +76,57 @@ impl fmt::Debug for Threads {
         f.debug_struct("Threads").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        tenant::{
+            DeniedKind, Ledger, Limit, StoreError,
+            lease::{Leasing, SyncReply, SyncRequest},
+        },
+        test_util::FakeStore,
+    };
+
+    fn ledger(store: impl LeaseStore + 'static, wait_at_most: Duration) -> Ledger {
+        let leasing = Leasing::new(store).node("n").wait_at_most(wait_at_most);
+        let ledger = Ledger::builder().default_limit(Limit::bytes(1000)).leasing(leasing);
+        ledger.build().expect("threads start")
+    }
+
+    #[test]
+    fn whoever_waits_is_served_and_at_the_end_everything_goes_back() {
+        let store = FakeStore::new();
+        let ledger = ledger(store.clone(), Duration::from_secs(60));
+        ledger.reserve("t", 700).wait().expect("there is room").commit(300);
+        drop(ledger);
+        let record = store.record("t").expect("it was told");
+        assert_eq!((record.used(), record.nodes["n"].hold), (300, 0));
+    }
+
+    /// Answers when it is let go.
+    struct Hangs(Receiver<()>);
+
+    impl LeaseStore for Hangs {
+        fn sync(&mut self, _: &[SyncRequest]) -> Result<Vec<SyncReply>, StoreError> {
+            // Let go for good when the other side is dropped.
+            let _ = self.0.recv();
+            Ok(Vec::new())
+        }
+
+        fn set_limit(&mut self, _: &str, _: Option<Limit>) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_store_that_hangs_holds_nobody_up() {
+        let (lets_go, hangs) = mpsc::channel();
+        let ledger = ledger(Hangs(hangs), Duration::from_millis(1));
+        for _ in 0..2 {
+            let denied = ledger.reserve("t", 1).wait().expect_err("nobody answers");
+            assert_eq!(denied.kind(), DeniedKind::Unknown);
+        }
+        drop(lets_go);
+    }
+}

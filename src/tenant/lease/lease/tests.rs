@@ -222,6 +222,8 @@ fn what_lies_beyond_a_limit_that_was_lowered_is_not_given_out_and_goes_back() {
     assert_eq!((request.floor, lease.hold()), (spare(&entry), spare(&entry)));
     assert!(spare(&entry) <= 400, "{}", spare(&entry));
     assert_eq!(lease.usage(&entry, Limit::UNLIMITED).reserved, 0);
+    entry.try_charge(10, LEASED);
+    assert_eq!(lease.usage(&entry, Limit::UNLIMITED).reserved, 10);
 }
 
 #[test]
@@ -267,6 +269,16 @@ fn what_the_record_has_not_heard_counts_here() {
     let usage = lease.usage(&entry, Limit::UNLIMITED);
     assert_eq!((usage.used, usage.reserved, usage.held_elsewhere), (915, 10, 50));
     assert_eq!(usage.limit, Limit::bytes(10_000), "what the record says");
+    // Once it has heard, that counts there.
+    let request = ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
+    let reply = Synced {
+        share: 115,
+        used: 915,
+        ..synced(request.floor, 0)
+    };
+    lease.take_in(&entry, &SyncReply::Synced(reply), &settings(0));
+    let usage = lease.usage(&entry, Limit::UNLIMITED);
+    assert_eq!((usage.used, usage.reserved), (915, 10));
     // More was deleted than was ever told.
     let (lease, entry) = leased(Synced {
         shortfall: 7,
@@ -274,4 +286,78 @@ fn what_the_record_has_not_heard_counts_here() {
     });
     assert_eq!(lease.sum(entry.used()), -7);
     assert_eq!(lease.usage(&entry, Limit::UNLIMITED).used, 0);
+}
+
+/// Somebody waits, and the store was asked; or was asked before.
+fn waits(lease: &mut Lease, bytes: u64) -> Arc<Waiter> {
+    let waiter = Arc::new(Waiter::new(bytes));
+    lease.waiting.push_back(waiter.clone());
+    waiter
+}
+
+#[test]
+fn what_is_granted_comes_on_top_of_what_is_spare() {
+    let (mut lease, entry) = leased(synced(1000, 5000));
+    entry.try_charge(800, LEASED);
+    let waiter = waits(&mut lease, 450);
+    let request = ask(&mut lease, &entry, 50, Occasion::Asked, TTL);
+    assert_eq!((request.floor, request.need), (1000, 250));
+    lease.take_in(&entry, &SyncReply::Synced(synced(1300, 0)), &settings(50));
+    assert_eq!(waiter.wait(), Ok(()));
+    assert_eq!(spare(&entry), 50);
+}
+
+#[test]
+fn who_does_not_fit_is_told_so_and_what_there_is() {
+    for (bytes, kind) in [
+        (501, DeniedKind::Quota),
+        (10_000, DeniedKind::Quota),
+        (10_001, DeniedKind::ExceedsQuota),
+    ] {
+        let (mut lease, entry) = fresh();
+        let waiter = waits(&mut lease, bytes);
+        ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
+        let next = lease.take_in(&entry, &SyncReply::Synced(synced(0, 500)), &settings(0));
+        let denied = waiter.wait().unwrap_err();
+        assert_eq!((denied.kind(), denied.limit()), (kind, Some(10_000)), "{bytes}");
+        assert_eq!((denied.available(), next), (500, Next::Nothing));
+    }
+}
+
+#[test]
+fn who_came_after_the_question_is_not_answered_with_it() {
+    let (mut lease, entry) = leased(synced(0, 5000));
+    let first = waits(&mut lease, 300);
+    ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
+    let second = waits(&mut lease, 600);
+    let next = lease.take_in(&entry, &SyncReply::Synced(synced(300, 500)), &settings(0));
+    assert_eq!((first.wait(), next), (Ok(()), Next::Again));
+    assert!(second.is_waiting());
+}
+
+#[test]
+fn of_a_record_that_was_made_anew_by_measuring_nothing_told_is_told_again() {
+    let (mut lease, entry) = fresh();
+    assert!(!lease.is_lost(), "nobody ever knew one");
+    ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
+    lease.take_in(&entry, &SyncReply::Synced(synced(500, 0)), &settings(0));
+    assert!(lease.is_lost());
+    entry.try_charge(300, LEASED);
+    entry.store(300);
+    lease.credit(20);
+    let request = ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
+    assert_eq!(request.share, Some(280));
+    let told = Synced {
+        share: 280,
+        used: 280,
+        ..synced(request.floor, 0)
+    };
+    lease.take_in(&entry, &SyncReply::Synced(told), &settings(0));
+    entry.charge(7);
+    entry.store(7);
+    assert_eq!(ask(&mut lease, &entry, 0, Occasion::Asked, TTL).share, Some(287));
+    let next = lease.take_in(&entry, &SyncReply::Reseeded { epoch: 9 }, &settings(0));
+    assert_eq!(next, Next::Again);
+    let request = ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
+    assert_eq!((request.share, request.epoch), (Some(7), Some(9)));
 }
