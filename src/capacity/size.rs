@@ -159,6 +159,8 @@ mod tests {
         assert_eq!(format_size((1 << 20) - 1), "1.0 MiB");
         assert_eq!(format_size(64 << 20), "64.0 MiB");
         assert_eq!(format_size(u64::MAX), "16.0 EiB");
+        // 1023.95 PiB to the byte, which would be shown as 1024.0.
+        assert_eq!(format_size(1_152_865_209_611_504_896), "1.0 EiB");
     }
 
     proptest! {

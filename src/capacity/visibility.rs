@@ -54,6 +54,14 @@ mod tests {
     }
 
     #[test]
+    fn the_sixteenth_part_is_something() {
+        let fallen = |seen| Visibility::default().observe(WINDOW, WINDOW, WINDOW - seen);
+        assert_eq!(fallen(WINDOW / 16), None);
+        let (closed, seen) = (WINDOW, WINDOW / 16 - 1);
+        assert_eq!(fallen(seen), Some(Unseen { closed, seen }));
+    }
+
+    #[test]
     fn stays_silent_when_writes_show_even_in_part() {
         let mut visibility = Visibility::default();
         for _ in 0..2048 {

@@ -174,10 +174,11 @@ async fn few_inodes_are_counted_like_bytes() {
 async fn a_renderer_of_ones_own_and_the_refusal_beside_it() {
     let disk = disk(10);
     let renderer = |refusal: &Refusal, context: &RenderContext<'_>| {
-        let words = format!("{} {}", context.method(), refusal.reason());
+        let words = format!("{} {} of {:?}", context.method(), refusal.reason(), context.max_body());
         Response::builder().status(418).body(Bytes::from(words)).unwrap()
     };
     let layer = guarding(disk.resource())
+        .max_body(500)
         .renderer(renderer)
         .retry_after(RetryAfter::seconds(3, 3))
         .build()
@@ -190,7 +191,26 @@ async fn a_renderer_of_ones_own_and_the_refusal_beside_it() {
         assert_eq!(response.headers()["retry-after"], "3");
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(reason(&response), Some(Reason::Space));
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "PUT space");
+        let words = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(words, "PUT space of Some(500)");
+    }
+}
+
+/// What a connection that goes on would not get over.
+#[tokio::test]
+async fn a_connection_is_closed_or_a_small_body_read_first() {
+    let layer = guarding(disk(10).resource()).build().unwrap();
+    let service = layer.layer(service_fn(reads_all));
+    for (body, closes, lingered) in [
+        (ScriptedBody::new().telling_length(11).data(11), false, 0),
+        (ScriptedBody::new().telling_length(11).data(6).hang(), false, 1),
+        (ScriptedBody::new().telling_length(1 << 20).data(6).hang(), true, 2),
+    ] {
+        let response = service.clone().oneshot(put(body)).await.unwrap();
+        let header = response.headers().get("connection");
+        assert_eq!(header.is_some_and(|value| value == "close"), closes);
+        drop(response);
+        assert_eq!(layer.report().lingered, lingered);
     }
 }
 

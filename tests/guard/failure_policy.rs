@@ -64,6 +64,24 @@ async fn closed_refuses_with_503_and_open_lets_through() {
     }
 }
 
+#[tokio::test]
+async fn how_old_a_reading_may_be_can_change() {
+    let disk = resource(FailurePolicy::Closed, &Arc::default());
+    let resource = disk.resource();
+    let service = guarding(resource.clone())
+        .build()
+        .unwrap()
+        .layer(service_fn(reads_nothing));
+    disk.clock().advance(30 * SECOND);
+    resource.check_age();
+    for (max_age, expected) in [(29, 503), (30, 200)] {
+        resource
+            .reconfigure(resource.settings().max_age(max_age * SECOND))
+            .unwrap();
+        assert_eq!(status(&service, zeros(1)).await, expected, "{max_age} s");
+    }
+}
+
 /// What was let through while nobody knew is in the account when readings come again.
 #[tokio::test]
 async fn an_open_failure_keeps_the_books() {

@@ -42,6 +42,13 @@ fn a_kick_does_not_wait_for_the_next_turn() {
     is_measured(&measured);
 }
 
+#[test]
+fn a_measurement_that_begins_now_can_be_waited_for() {
+    let (resource, measured) = hourly(500);
+    assert_eq!(resource.sample_now().unwrap().headroom, 500);
+    measured.try_recv().expect("it was taken meanwhile");
+}
+
 #[tokio::test]
 async fn neither_does_much_that_was_closed() {
     let (resource, measured) = hourly(TOTAL);

@@ -95,6 +95,9 @@ async fn what_a_classifier_declares_counts_without_a_body() {
     assert_eq!(told(&send(&guard, copy("/201")).await), (201, None));
     assert_eq!(usage(&ledger), (60, 0));
     assert_eq!(told(&send(&guard, copy("/201")).await), (507, Some(Reason::Quota)));
+    // Whatever the method.
+    let fetch = request(Method::GET, "/200", Empty::new());
+    assert_eq!(told(&send(&guard, fetch).await), (507, Some(Reason::Quota)));
 }
 
 #[tokio::test]

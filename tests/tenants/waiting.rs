@@ -14,11 +14,11 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_storage_guard::{
     Guarded, Leasing, Ledger, Limit, Reason, StorageGuardLayer,
-    test_util::{FakeResource, FakeStore, ManualClock},
+    test_util::{FakeResource, FakeStore, ManualClock, ScriptedBody},
 };
 
 use crate::support::*;
@@ -209,6 +209,36 @@ async fn in_report_only_mode_nobody_waits() {
         while ledger.step() {}
     }
     assert_eq!(store.record("t").unwrap().used(), 3500 + (6 << 20));
+}
+
+/// A body that began when nobody was refused waits for the store as soon as somebody may be.
+#[tokio::test]
+async fn a_body_under_way_waits_when_reports_become_refusals() {
+    let World { ledger, .. } = world();
+    let guard = charging(&ledger).report_only(true).build().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let hands_on = move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    };
+    let service = guard.layer(service_fn(hands_on));
+    let upload = request(Method::PUT, "/", chunks(&[2 << 20; 4]));
+    service.oneshot(upload).await.unwrap();
+    let mut body = receiver.recv().unwrap();
+    assert!(matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))));
+    let live = guard.live_settings();
+    live.update(|settings| settings.layer = settings.layer.report_only(false))
+        .unwrap();
+    assert!(
+        matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))),
+        "it is here already"
+    );
+    assert!(poll(pin!(body.frame())).is_pending());
+    while ledger.step() {}
+    let Poll::Ready(Some(Err(error))) = poll(pin!(body.frame())) else {
+        panic!("4 MiB are all there is")
+    };
+    assert!(error.refusal().is_some());
 }
 
 #[tokio::test]

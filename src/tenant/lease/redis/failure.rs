@@ -81,3 +81,16 @@ fn classify(error: &RedisError) -> (StoreErrorKind, &'static str) {
         _ => (Rejected, "refuses what it was asked"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_not_tried_again() {
+        let error = RedisError::from((ErrorKind::InvalidClientConfig, "no TLS"));
+        let error = describe("host:1", error);
+        assert_eq!(error.kind(), StoreErrorKind::Rejected);
+        assert_eq!(error.to_string(), "Redis at host:1 cannot be reached like this");
+    }
+}
