@@ -174,6 +174,20 @@ mod tests {
         prop_oneof![any::<u64>(), 0..1000_u64, EXACT - 2..EXACT + 2]
     }
 
+    #[test]
+    fn a_limit_is_read_as_it_is_written() {
+        for limit in [0, 1, EXACT - 1]
+            .map(Limit::bytes)
+            .into_iter()
+            .chain([Limit::UNLIMITED])
+        {
+            assert_eq!(read_limit(&super::limit(limit).expect("exact")), Some(limit));
+        }
+        for text in [EXACT.to_string().as_str(), "", "-1", "all"] {
+            assert_eq!(read_limit(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_answer_is_ours_or_none(value in values(), floor: u64) {
@@ -231,6 +245,7 @@ mod tests {
                 prop_assert_eq!(&words[8], &share.map(|share| share.to_string()).unwrap_or_default());
                 prop_assert_eq!(&words[9], &floor.to_string());
                 prop_assert_eq!(&words[10], &(u128::from(floor) + u128::from(need)).min(EXACT.into()).to_string());
+                prop_assert_eq!(&words[11], &chunk.min(EXACT - 1).to_string());
                 prop_assert_eq!(&words[13], &nanos.div_ceil(1000).min(FOREVER).to_string());
                 // All numbers are exact in a double.
                 for number in words[9..].iter().filter_map(|word| word.parse::<u64>().ok()) {
