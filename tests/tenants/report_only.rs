@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use http::Method;
-use tower_storage_guard::{Event, Reason, StorageGuardLayer, test_util::FakeResource};
+use tower_storage_guard::{Event, Ledger, Reason, StorageGuardBuilder, StorageGuardLayer, test_util::FakeResource};
 
 use crate::support::*;
 
@@ -90,37 +90,29 @@ async fn what_would_be_refused_is_told_and_charged() {
 #[tokio::test]
 async fn a_missing_length_is_told_and_what_comes_is_charged() {
     let ledger = ledger(1000);
-    let guard = charging(&ledger)
-        .require_length(true)
-        .report_only(true)
-        .build()
-        .unwrap();
-    let response = send(&guard, request(Method::PUT, "/", chunks(&[40, 40]))).await;
-    assert_eq!(told(&response), (200, None));
-    assert_eq!(usage(&ledger), (80, 0));
-    assert_eq!(would_be_refused(&guard), [(Reason::LengthRequired, 1)]);
+    tells_of_a_missing_length(charging(&ledger), &ledger).await;
 }
 
 /// Told once, also where the body that comes finds no room.
 #[tokio::test]
 async fn what_was_told_at_the_beginning_is_not_told_again_as_it_comes() {
     let (ledger, disk) = (ledger(1000), FakeResource::new(1000, 20));
-    let guard = charging(&ledger)
-        .resource(disk.resource())
-        .require_length(true)
-        .report_only(true)
-        .build()
-        .unwrap();
-    let response = send(&guard, request(Method::PUT, "/", chunks(&[40, 40]))).await;
-    assert_eq!(told(&response), (200, None));
-    assert_eq!(would_be_refused(&guard), [(Reason::LengthRequired, 1)]);
-    assert_eq!(usage(&ledger), (80, 0));
+    tells_of_a_missing_length(charging(&ledger).resource(disk.resource()), &ledger).await;
     let report = disk.report();
     assert_eq!(
         (report.held, report.unseen),
         (0, 0),
         "what it takes shows when it is measured"
     );
+}
+
+/// A body that does not tell its length passes and is charged, and that is all that is told.
+async fn tells_of_a_missing_length(builder: StorageGuardBuilder, ledger: &Ledger) {
+    let guard = builder.require_length(true).report_only(true).build().unwrap();
+    let response = send(&guard, request(Method::PUT, "/", chunks(&[40, 40]))).await;
+    assert_eq!(told(&response), (200, None));
+    assert_eq!(usage(ledger), (80, 0));
+    assert_eq!(would_be_refused(&guard), [(Reason::LengthRequired, 1)]);
 }
 
 /// The reason that is told is the one that a client would get.
