@@ -93,32 +93,26 @@ fn each_has_its_kind_and_its_words() {
     }
 }
 
-/// A listener that takes every script, knows none when it is called, and counts the calls.
-fn forgetful() -> (String, Arc<AtomicUsize>) {
+/// What a script is called by.
+const SCRIPT: &str = "$4\r\nname\r\n";
+
+/// A listener that answers each command by its name, or with `OK`.
+fn answering_by_name(answer: impl Fn(&str) -> Option<&'static str> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = calls.clone();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut writer = stream.try_clone().unwrap();
             let mut reader = BufReader::new(stream);
             while let Some(name) = command(&mut reader) {
-                let line = match name.as_str() {
-                    "EVALSHA" => {
-                        counted.fetch_add(1, SeqCst);
-                        "-NOSCRIPT No matching script.\r\n"
-                    }
-                    "SCRIPT" => "$4\r\nname\r\n",
-                    _ => "+OK\r\n",
-                };
+                let line = answer(&name).unwrap_or("+OK\r\n");
                 if writer.write_all(line.as_bytes()).is_err() {
                     break;
                 }
             }
         }
     });
-    (url, calls)
+    url
 }
 
 /// Reads one command, and tells its first word: `*2`, `$4`, `ECHO`, `$2`, `hi`.
@@ -141,11 +135,43 @@ fn command(reader: &mut BufReader<TcpStream>) -> Option<String> {
 
 #[test]
 fn one_that_forgets_scripts_is_told_twice_more_and_then_left_alone() {
-    let (url, calls) = forgetful();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let url = answering_by_name(move |name| match name {
+        "EVALSHA" => {
+            counted.fetch_add(1, SeqCst);
+            Some("-NOSCRIPT No matching script.\r\n")
+        }
+        "SCRIPT" => Some(SCRIPT),
+        _ => None,
+    });
     let mut node = Node::new("a", &url);
     node.store = patient(&url).trust_eviction_policy().build().unwrap();
     let error = node.sync().unwrap_err();
     assert_eq!(error.kind(), Unavailable, "{error}");
     assert!(error.to_string().contains("forgets scripts"), "{error}");
     assert_eq!(calls.load(SeqCst), 3);
+}
+
+/// What is only so for a moment is not taken for an engine that keeps its settings to itself.
+#[test]
+fn one_that_cannot_tell_its_settings_now_is_out_of_order() {
+    const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
+    const NOTHING: &str = "$0\r\n\r\n";
+    const KEEPS_ALL: &str = "*2\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n";
+    for (info, config, kind) in [
+        (LOADING, KEEPS_ALL, Some(Unavailable)),
+        (NOTHING, LOADING, Some(Unavailable)),
+        (NOTHING, NOTHING, Some(Rejected)),
+        (NOTHING, KEEPS_ALL, None),
+    ] {
+        let url = answering_by_name(move |name| match name {
+            "INFO" => Some(info),
+            "CONFIG" => Some(config),
+            "SCRIPT" => Some(SCRIPT),
+            _ => None,
+        });
+        let outcome = patient(&url).build().unwrap().connect();
+        assert_eq!(outcome.err().map(|error| error.kind()), kind, "{info} {config}");
+    }
 }
