@@ -268,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_late_or_twice_changes_nothing() {
+        let mut record = None;
+        sync(&mut record, &request("a", 5, 100), Duration::ZERO);
+        for sequence in [4, 5] {
+            let reply = Record::sync(&mut record, None, &request("a", sequence, 7), Duration::ZERO);
+            assert_eq!(reply, SyncReply::Stale);
+        }
+        assert_eq!(sync(&mut record, &request("a", 6, 100), Duration::ZERO).used, 100);
+        // A later start counts anew.
+        let restarted = SyncRequest {
+            incarnation: 2,
+            ..request("a", 1, 3)
+        };
+        assert_eq!(sync(&mut record, &restarted, Duration::ZERO).used, 3);
+    }
+
+    #[test]
     fn nobody_is_reaped_while_there_is_enough() {
         let mut record = None;
         let holds = SyncRequest {

@@ -96,3 +96,14 @@ fn take(state: &mut State) -> Result<(), Denied> {
         State::Waiting(_) | State::Over => Err(Denied::new(crate::tenant::DeniedKind::Unknown)),
     }
 }
+
+#[cfg(test)]
+impl Waiter {
+    /// The outcome, where it must be there.
+    pub(super) fn outcome(&self) -> Result<(), Denied> {
+        match self.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("still waits"),
+        }
+    }
+}

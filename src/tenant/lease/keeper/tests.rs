@@ -1,10 +1,6 @@
 //! The keeper by itself: what it says to the store and when, and who waits for how long.
 
-use std::{
-    sync::mpsc,
-    task::{Context, Poll, Waker},
-    thread,
-};
+use std::{sync::mpsc, thread};
 
 use super::{
     super::{LeaseStore, Leasing, SyncReply, SyncRequest, Unreachable},
@@ -77,14 +73,6 @@ impl Node {
     }
 }
 
-/// What became of somebody who need not wait any more.
-fn outcome(waiter: &Waiter) -> Result<(), Denied> {
-    match waiter.poll(&Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => panic!("still waits"),
-    }
-}
-
 /// A store that answers each request by itself.
 struct Answers<F>(F);
 
@@ -123,7 +111,7 @@ fn whoever_is_told_to_stop_stops_and_nobody_waits_any_more() {
     assert!(!node.keeper.wait_for_deadline());
     assert!(waiter.is_waiting());
     node.keeper.dismiss_waiters();
-    assert_eq!(outcome(&waiter).unwrap_err().kind(), DeniedKind::Unknown);
+    assert_eq!(waiter.outcome().unwrap_err().kind(), DeniedKind::Unknown);
     let denied = node.keeper.wait_for(&node.accounts, node.place("t"), 5);
     assert_eq!(denied.unwrap_err().unwrap_err().kind(), DeniedKind::Unknown);
     assert!(node.keeper.set_limit("t", None).recv().is_err());
@@ -144,7 +132,7 @@ fn what_is_to_be_said_is_said_at_once() {
     let waiter = node.wait_for("t", 5);
     assert_eq!(node.queued(), (1, 0));
     assert!(node.keeper.wait_for_work() && node.round());
-    assert_eq!(outcome(&waiter), Ok(()));
+    assert_eq!(waiter.outcome(), Ok(()));
     node.ask("t");
     assert_eq!(node.queued(), (0, 1));
     assert!(node.keeper.wait_for_work() && node.round());
@@ -224,7 +212,7 @@ fn what_was_not_said_or_not_heard_stands_there_again() {
         node.store.recover();
         lock(&node.keeper.queue).not_before = Duration::ZERO;
         assert!(node.round());
-        assert_eq!(outcome(&waiter), Ok(()));
+        assert_eq!(waiter.outcome(), Ok(()));
         assert_eq!(node.queued(), (0, 0));
         node.keeper.close(&node.accounts, &mut node.store.clone());
     }
@@ -245,7 +233,7 @@ fn one_call_is_for_256_tenants_and_first_for_those_who_wait() {
     let first: Vec<_> = told().collect();
     assert_eq!(first.len(), 256);
     assert!(first[..100].iter().all(|tenant| tenant.starts_with("waits")));
-    assert!(waiting.iter().all(|waiter| outcome(waiter) == Ok(())));
+    assert!(waiting.iter().all(|waiter| waiter.outcome() == Ok(())));
     assert!(node.round());
     assert_eq!(told().count(), 300 - 156);
     assert!(!node.round());
@@ -292,7 +280,7 @@ fn what_cannot_be_read_is_not_waited_for() {
         kind: StoreErrorKind::Corrupt,
         reason: "a page".into(),
     }));
-    assert_eq!(outcome(&waiter).unwrap_err().kind(), DeniedKind::Unknown);
+    assert_eq!(waiter.outcome().unwrap_err().kind(), DeniedKind::Unknown);
     assert_eq!(node.queued(), (0, 0));
 }
 
@@ -345,7 +333,7 @@ fn time_is_up_at_the_deadline_itself() {
     clock.advance(Duration::from_nanos(1));
     assert!(node.keeper.wait_for_deadline());
     node.keeper.expire(&node.accounts);
-    assert_eq!(outcome(&waiter).unwrap_err().kind(), DeniedKind::Unknown);
+    assert_eq!(waiter.outcome().unwrap_err().kind(), DeniedKind::Unknown);
 }
 
 #[test]
@@ -356,7 +344,7 @@ fn the_first_deadline_is_waited_for() {
     assert!(node.keeper.wait_for_deadline());
     assert!(Some(node.keeper.clock.now()) >= due);
     node.keeper.expire(&node.accounts);
-    assert_eq!(outcome(&waiter).unwrap_err().kind(), DeniedKind::Unknown);
+    assert_eq!(waiter.outcome().unwrap_err().kind(), DeniedKind::Unknown);
 }
 
 #[test]
@@ -396,7 +384,7 @@ fn whoever_looks_at_deadlines_is_told_of_the_first() {
     looked.recv().unwrap();
     let waiter = node.wait_for("t", 5);
     waiting.join().unwrap();
-    assert_eq!(outcome(&waiter).unwrap_err().kind(), DeniedKind::Unknown);
+    assert_eq!(waiter.outcome().unwrap_err().kind(), DeniedKind::Unknown);
 }
 
 #[test]
@@ -409,7 +397,7 @@ fn what_a_policy_grants_is_charged_once() {
     leaves.abandon();
     clock.advance(HOUR);
     node.keeper.expire(&node.accounts);
-    assert_eq!(outcome(&stays), Ok(()));
+    assert_eq!(stays.outcome(), Ok(()));
     let entry = node.accounts.table.entry(node.place("t").index);
     assert_eq!(entry.charged(), LEASED + 5);
 }

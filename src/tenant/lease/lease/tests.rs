@@ -303,7 +303,7 @@ fn what_is_granted_comes_on_top_of_what_is_spare() {
     let request = ask(&mut lease, &entry, 50, Occasion::Asked, TTL);
     assert_eq!((request.floor, request.need), (1000, 250));
     lease.take_in(&entry, &SyncReply::Synced(synced(1300, 0)), &settings(50));
-    assert_eq!(waiter.wait(), Ok(()));
+    assert_eq!(waiter.outcome(), Ok(()));
     assert_eq!(spare(&entry), 50);
 }
 
@@ -318,7 +318,7 @@ fn who_does_not_fit_is_told_so_and_what_there_is() {
         let waiter = waits(&mut lease, bytes);
         ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
         let next = lease.take_in(&entry, &SyncReply::Synced(synced(0, 500)), &settings(0));
-        let denied = waiter.wait().unwrap_err();
+        let denied = waiter.outcome().unwrap_err();
         assert_eq!((denied.kind(), denied.limit()), (kind, Some(10_000)), "{bytes}");
         assert_eq!((denied.available(), next), (500, Next::Nothing));
     }
@@ -331,7 +331,7 @@ fn who_came_after_the_question_is_not_answered_with_it() {
     ask(&mut lease, &entry, 0, Occasion::Asked, TTL);
     let second = waits(&mut lease, 600);
     let next = lease.take_in(&entry, &SyncReply::Synced(synced(300, 500)), &settings(0));
-    assert_eq!((first.wait(), next), (Ok(()), Next::Again));
+    assert_eq!((first.outcome(), next), (Ok(()), Next::Again));
     assert!(second.is_waiting());
 }
 
