@@ -21,4 +21,5 @@ run! {
     whoever_waits_is_woken
     what_is_given_back_is_not_spent
     debts_come_before_grants
+    a_grant_is_never_open_to_others
 }

@@ -154,3 +154,21 @@ pub(crate) fn debts_come_before_grants() {
         assert_eq!(LEASED - entry.charged(), 3 - 2 - spent);
     });
 }
+
+/// What is granted goes to whoever waits, whoever else comes in that moment.
+pub(crate) fn a_grant_is_never_open_to_others() {
+    model(|| {
+        let (entry, mut lease) = leased(0);
+        let waiter = Arc::new(Waiter::new(3));
+        lease.waiting.push_back(waiter.clone());
+        request(&mut lease, &entry, Occasion::Asked);
+        let passing = {
+            let entry = entry.clone();
+            thread::spawn(move || entry.try_charge(1, LEASED))
+        };
+        lease.take_in(&entry, &synced(3), &settings());
+        assert_eq!(passing.join().expect("ended"), None);
+        let outcome = waiter.poll(&Context::from_waker(Waker::noop()));
+        assert_eq!(outcome, Poll::Ready(Ok(())));
+    });
+}
