@@ -1,0 +1,174 @@
+//! What becomes of a refused request's body.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Frame;
+
+use super::*;
+
+fn parts(version: Version, expect: Option<&'static str>) -> Parts {
+    let request = Request::put("/").version(version);
+    let request = match expect {
+        Some(expect) => request.header(EXPECT, expect),
+        None => request,
+    };
+    request.body(()).unwrap().into_parts().0
+}
+
+#[tokio::test]
+async fn each_kind_of_request_has_its_farewell() {
+    use Farewell::{Drain, Drop, Hold, Read};
+    use Version as V;
+    let usual = Linger::default();
+    let small = SizeHint::with_exact(SMALL);
+    for (settings, version, expect, length, expected) in [
+        (usual, V::HTTP_11, None, SizeHint::with_exact(0), (Drop, false)),
+        (usual, V::HTTP_11, None, SizeHint::with_exact(1), (Drain, false)),
+        (usual, V::HTTP_11, None, small, (Drain, false)),
+        (usual, V::HTTP_11, None, SizeHint::with_exact(SMALL + 1), (Hold, true)),
+        (usual, V::HTTP_10, None, SizeHint::new(), (Hold, true)),
+        (usual, V::HTTP_11, Some("100-Continue"), small, (Drop, true)),
+        (usual, V::HTTP_11, Some("something else"), small, (Drain, false)),
+        (usual, V::HTTP_2, None, small, (Read, false)),
+        (usual, V::HTTP_2, Some("100-continue"), small, (Drop, false)),
+        (usual.on_http2(false), V::HTTP_2, None, small, (Drop, false)),
+        (Linger::off(), V::HTTP_11, None, small, (Drop, true)),
+        (Linger::off(), V::HTTP_2, None, small, (Drop, false)),
+    ] {
+        let told = Lingering::new(settings).farewell(&parts(version, expect), &length);
+        assert_eq!(told, expected, "{version:?} {expect:?} {length:?}");
+    }
+    for (settings, is_http1, expected) in [
+        (usual, true, Hold),
+        (usual, false, Read),
+        (usual.on_http2(false), false, Drop),
+        (Linger::off(), true, Drop),
+    ] {
+        assert_eq!(Lingering::new(settings).farewell_mid_stream(is_http1), expected);
+    }
+}
+
+#[test]
+fn without_a_runtime_nothing_can_be_kept() {
+    let lingering = Lingering::new(Linger::default());
+    let told = lingering.farewell(&parts(Version::HTTP_11, None), &SizeHint::with_exact(5));
+    assert_eq!(told, (Farewell::Drop, true));
+}
+
+/// Frames of these sizes, then nothing for now, or the end.
+struct Frames {
+    sizes: VecDeque<usize>,
+    ends: bool,
+    read: Arc<AtomicUsize>,
+}
+
+impl Frames {
+    fn new(sizes: &[usize], ends: bool) -> Self {
+        Self {
+            sizes: sizes.to_vec().into(),
+            ends,
+            read: Arc::default(),
+        }
+    }
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.sizes.pop_front() {
+            Some(bytes) => {
+                self.read.fetch_add(1, Relaxed);
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; bytes])))))
+            }
+            None if self.ends => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ends && self.sizes.is_empty()
+    }
+}
+
+#[test]
+fn of_what_is_here_a_small_body_is_read() {
+    const WHOLE: usize = SMALL as usize;
+    for (sizes, ends, is_all, left) in [
+        (&[][..], true, true, 0),
+        (&[5], true, true, 0),
+        (&[5], false, false, 0),
+        (&[WHOLE - 1, 1], true, true, 0),
+        (&[WHOLE - 1, 1, 1], true, false, 1),
+        (&[WHOLE, 1], true, false, 1),
+        (&[0; WHOLE + 1], true, false, 1),
+    ] {
+        let mut body = Frames::new(sizes, ends);
+        assert_eq!((ends_at_once(&mut body), body.sizes.len()), (is_all, left));
+    }
+}
+
+#[tokio::test]
+async fn so_much_is_read_and_a_body_that_goes_on_is_held_where_that_makes_sense() {
+    use Farewell::{Drain, Drop, Hold, Read};
+    const WHOLE: usize = SMALL as usize;
+    let hour = Linger::default().read_at_most(10).hold_for(Duration::from_secs(3600));
+    for (sizes, ends, farewell, read, now) in [
+        (&[9, 1, 1][..], true, Hold, 2, 1),
+        (&[9, 1], true, Hold, 2, 0),
+        (&[9], true, Hold, 1, 0),
+        (&[9], false, Hold, 1, 1),
+        (&[0; 11], true, Hold, 10, 1),
+        (&[39, 1, 1], true, Read, 2, 0),
+        (&[39], false, Read, 1, 1),
+        (&[WHOLE - 1, 1, 1], true, Drain, 2, 0),
+        (&[WHOLE - 1], false, Drain, 1, 1),
+        (&[9], true, Drop, 0, 0),
+    ] {
+        let lingering = Lingering::new(hour);
+        let body = Frames::new(sizes, ends);
+        let seen = body.read.clone();
+        lingering.keep(body, farewell);
+        tokio::task::yield_now().await;
+        assert_eq!(
+            (seen.load(Relaxed), lingering.now()),
+            (read, now),
+            "{sizes:?} {farewell:?}"
+        );
+        assert_eq!(
+            (lingering.so_far(), lingering.overflow()),
+            (u64::from(farewell != Drop), 0)
+        );
+        assert!(lingering.can_linger());
+    }
+}
+
+#[tokio::test]
+async fn when_the_time_is_up_the_place_is_free_for_another() {
+    let lingering = Lingering::new(Linger::default().hold_for(Duration::from_millis(1)).connections(1));
+    for kept in 1..3 {
+        lingering.keep(Frames::new(&[9], false), Farewell::Hold);
+        lingering.keep(Frames::new(&[9], false), Farewell::Hold);
+        assert_eq!(
+            (lingering.now(), lingering.so_far(), lingering.overflow()),
+            (1, kept, kept)
+        );
+        while lingering.now() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[test]
+fn a_runtime_that_keeps_no_time_is_tried_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("no timer");
+    let lingering = Lingering::new(Linger::default());
+    runtime.block_on(async {
+        assert!(lingering.can_linger());
+        lingering.keep(Frames::new(&[9], false), Farewell::Hold);
+        assert!(!lingering.can_linger() && lingering.now() == 0);
+    });
+}
