@@ -177,7 +177,7 @@ fn a_store_that_goes_on_failing_is_asked_less_and_less_often() {
 }
 
 #[test]
-fn a_tenant_stands_in_the_queue_once_and_where_somebody_waits_in_front() {
+fn a_tenant_stands_in_a_queue_once_and_in_the_first_where_somebody_waits() {
     let node = Node::new(ManualClock::new(), |leasing| leasing);
     node.ask("a");
     node.ask("a");
