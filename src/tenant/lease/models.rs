@@ -71,13 +71,19 @@ fn request(lease: &mut Lease, entry: &Entry, occasion: Occasion) -> u64 {
     request.floor
 }
 
+/// Somebody waits for so much, and the store is asked.
+fn waits(lease: &mut Lease, entry: &Entry, bytes: u64) -> Arc<Waiter> {
+    let waiter = Arc::new(Waiter::new(bytes));
+    lease.waiting.push_back(waiter.clone());
+    request(lease, entry, Occasion::Asked);
+    waiter
+}
+
 /// A request waits for bytes, gets them, or goes away just then; and its time may run out.
 pub(crate) fn granted_bytes_are_fetched_or_given_back() {
     model(|| {
         let (entry, mut lease) = leased(0);
-        let waiter = Arc::new(Waiter::new(3));
-        lease.waiting.push_back(waiter.clone());
-        request(&mut lease, &entry, Occasion::Asked);
+        let waiter = waits(&mut lease, &entry, 3);
         let keeper = {
             let entry = entry.clone();
             thread::spawn(move || {
@@ -140,9 +146,7 @@ pub(crate) fn debts_come_before_grants() {
     model(|| {
         let (entry, mut lease) = leased(0);
         entry.charge(2);
-        let waiter = Arc::new(Waiter::new(2));
-        lease.waiting.push_back(waiter.clone());
-        request(&mut lease, &entry, Occasion::Asked);
+        let waiter = waits(&mut lease, &entry, 2);
         let spending = {
             let entry = entry.clone();
             thread::spawn(move || u64::from(entry.try_charge(1, LEASED).is_some()))
@@ -159,9 +163,7 @@ pub(crate) fn debts_come_before_grants() {
 pub(crate) fn a_grant_is_never_open_to_others() {
     model(|| {
         let (entry, mut lease) = leased(0);
-        let waiter = Arc::new(Waiter::new(3));
-        lease.waiting.push_back(waiter.clone());
-        request(&mut lease, &entry, Occasion::Asked);
+        let waiter = waits(&mut lease, &entry, 3);
         let passing = {
             let entry = entry.clone();
             thread::spawn(move || entry.try_charge(1, LEASED))
