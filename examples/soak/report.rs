@@ -47,8 +47,8 @@ struct Check {
 /// pieces as there are threads.
 const GROWTH: u64 = 16 << 20;
 
-/// So many clients, and one in a hundred of those refused, may be so slow that the connection is closed before they have
-/// read why; on a machine that has other things to do a second may be short.
+/// So many clients, and one in a hundred of those refused, may find the connection closed before they have read why: when
+/// too many are kept already, or when they are so slow, since on a machine that has other things to do a second may be short.
 const SLOW: u64 = 5;
 
 impl Report {
@@ -235,6 +235,8 @@ impl Report {
             "refused": object(self.reasons()),
             "mid_stream": self.guard.refused.mid_stream(),
             "late_failures": self.guard.late_failures,
+            "lingered": self.guard.lingered,
+            "linger_overflow": self.guard.linger_overflow,
             "storage_full": self.tally.storage_full_so_far().0,
             "early": self.early.to_json(),
             "late": self.late.to_json(),
@@ -288,6 +290,13 @@ impl fmt::Display for Report {
             "{:8}  of them because the storage was full for the handler",
             self.guard.late_failures
         )?;
+        let LayerReport {
+            lingered,
+            linger_overflow,
+            ..
+        } = self.guard;
+        writeln!(f, "{lingered:8}  whose connections were kept for a moment")?;
+        writeln!(f, "{linger_overflow:8}  closed at once because too many were kept")?;
         writeln!(f, "\npromised")?;
         for check in self.checks() {
             let word = if check.holds { "held" } else { "BROKEN" };

@@ -23,11 +23,10 @@ use http_body::{Body, SizeHint};
 ///
 /// A client that is still sending when the server closes gets a reset, and with most of them the answer is lost with it
 /// (RFC 9112 section 9.6; `docs/clients.md` in the repository tells how often, with and without this). So the request's
-/// body is kept for a moment after the answer was written: some of it is read, then it is left alone until the client has
-/// closed its side or the time is up.
+/// body is kept for a moment after the answer was written: some of it is read, then it is left alone until the time is up.
 ///
-/// Small bodies are read to their end, and the connection stays open. A client that waits for `100 Continue` has sent
-/// nothing, and its body is never touched.
+/// Small bodies are read to their end, and the connection stays open, unless that takes longer than `hold_for`. A client
+/// that waits for `100 Continue` has sent nothing, and its body is never touched.
 ///
 /// On HTTP/2 only the stream ends. A client that finds it reset while it sends may lose the answer all the same (curl 7.88
 /// does), so the stream is reset a little later. What it sends until then is read, because unread bytes of one stream
@@ -80,7 +79,8 @@ impl Linger {
 
     /// Sets how many connections are kept at once; above that bodies are dropped. Default: 128. Each takes up to half a
     /// MiB of memory (0.26 MiB were measured with the defaults, 0.03 MiB when nothing is read), so a small server keeps
-    /// fewer.
+    /// fewer. That a client is gone which has sent more than is read cannot be seen: by default there is room for 128 of
+    /// those a second. Connections that stay open, because their body is small, are not counted.
     pub const fn connections(mut self, at_most: usize) -> Self {
         self.connections = at_most;
         self
@@ -174,7 +174,10 @@ impl Lingering {
     }
 
     fn can_linger(&self) -> bool {
-        self.settings.connections > 0 && !self.without_time.load(Relaxed) && runtime::is_there()
+        let Linger {
+            connections, hold_for, ..
+        } = self.settings;
+        connections > 0 && !hold_for.is_zero() && !self.without_time.load(Relaxed) && runtime::is_there()
     }
 
     /// Keeps the body for a while, or drops it where that is not possible.
@@ -185,16 +188,26 @@ impl Lingering {
             Farewell::Hold => (self.settings.read_at_most, true),
             Farewell::Read => (self.settings.read_at_most.saturating_mul(HTTP2_FACTOR), false),
         };
-        if self.kept.fetch_add(1, AcqRel) >= self.settings.connections {
-            self.kept.fetch_sub(1, AcqRel);
-            self.overflow.fetch_add(1, Relaxed);
-            return;
-        }
-        self.so_far.fetch_add(1, Relaxed);
-        let place = Place(self.clone());
+        // Its client was told that the connection stays: it needs no place, so that none can be missing.
+        let place = if farewell == Farewell::Drain {
+            None
+        } else {
+            let Some(place) = self.take_place() else { return };
+            Some(place)
+        };
         if !runtime::spawn(body, read_at_most, hold, self.settings.hold_for, place) {
             self.without_time.store(true, Relaxed);
         }
+    }
+
+    fn take_place(self: &Arc<Self>) -> Option<Place> {
+        if self.kept.fetch_add(1, AcqRel) >= self.settings.connections {
+            self.kept.fetch_sub(1, AcqRel);
+            self.overflow.fetch_add(1, Relaxed);
+            return None;
+        }
+        self.so_far.fetch_add(1, Relaxed);
+        Some(Place(self.clone()))
     }
 }
 
@@ -314,7 +327,7 @@ mod runtime {
     }
 
     /// Tells `false` when the runtime keeps no time.
-    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, place: Place) -> bool
+    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, place: Option<Place>) -> bool
     where
         B: Body + Send + Unpin + 'static,
     {
@@ -341,12 +354,10 @@ mod runtime {
     async fn read<B: Body + Unpin>(body: &mut B, at_most: u64, mut timer: Pin<&mut impl Future>) -> bool {
         let mut left = at_most;
         poll_fn(|context: &mut Context<'_>| {
-            if timer.as_mut().poll(context).is_ready() {
-                return Poll::Ready(true);
-            }
             while left > 0 {
                 match Pin::new(&mut *body).poll_frame(context) {
-                    Poll::Pending => return Poll::Pending,
+                    // After the body: on a busy machine its end may be here when the time is up.
+                    Poll::Pending => return timer.as_mut().poll(context).map(|_| true),
                     Poll::Ready(Some(Ok(frame))) => {
                         let bytes = frame.data_ref().map_or(1, |data| data.remaining() as u64);
                         left = left.saturating_sub(bytes.max(1));
@@ -372,7 +383,7 @@ mod runtime {
         false
     }
 
-    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Place) -> bool {
+    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Option<Place>) -> bool {
         true
     }
 }

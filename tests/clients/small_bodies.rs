@@ -32,7 +32,27 @@ fn the_connection_serves_the_next_request() {
 }
 
 #[test]
-fn it_gives_back_its_place_when_the_body_ends() {
+fn it_stays_when_no_other_can_be_kept() {
+    let server = Server::start(Linger::default().hold_for(LONG).connections(1));
+    let mut kept = Client::connect(server.address);
+    kept.put(&[&format!("content-length: {LARGE}")]);
+    kept.answer().assert_is_refusal();
+    server.disk.probe().set_available(0);
+    server.disk.sample();
+    let mut client = Client::connect(server.address);
+    for _ in 0..3 {
+        client.put(&[&format!("content-length: {SMALL}")]);
+        let answer = client.answer();
+        answer.assert_is_refusal();
+        assert_eq!(answer.header("connection"), None);
+        client.send_zeros(SMALL).expect("it is read");
+    }
+    let report = server.layer.report();
+    assert_eq!((report.lingering, report.lingered, report.linger_overflow), (1, 1, 0));
+}
+
+#[test]
+fn nothing_of_it_is_left_when_the_body_ends() {
     let server = Server::start(Linger::default().hold_for(LONG));
     server.disk.probe().set_available(0);
     server.disk.sample();

@@ -35,6 +35,8 @@ async fn each_kind_of_request_has_its_farewell() {
         (usual, V::HTTP_2, Some("100-continue"), small, (Drop, false)),
         (usual.on_http2(false), V::HTTP_2, None, small, (Drop, false)),
         (Linger::off(), V::HTTP_11, None, small, (Drop, true)),
+        (usual.hold_for(Duration::ZERO), V::HTTP_11, None, small, (Drop, true)),
+        (usual.hold_for(Duration::ZERO), V::HTTP_2, None, small, (Drop, false)),
         (Linger::off(), V::HTTP_2, None, small, (Drop, false)),
     ] {
         let told = Lingering::new(settings).farewell(&parts(version, expect), &length);
@@ -116,7 +118,7 @@ async fn so_much_is_read_and_a_body_that_goes_on_is_held_where_that_makes_sense(
     use Farewell::{Drain, Drop, Hold, Read};
     const WHOLE: usize = SMALL as usize;
     let hour = Linger::default().read_at_most(10).hold_for(Duration::from_secs(3600));
-    for (sizes, ends, farewell, read, now) in [
+    for (sizes, ends, farewell, read, left) in [
         (&[9, 1, 1][..], true, Hold, 2, 1),
         (&[9, 1], true, Hold, 2, 0),
         (&[9], true, Hold, 1, 0),
@@ -133,17 +135,45 @@ async fn so_much_is_read_and_a_body_that_goes_on_is_held_where_that_makes_sense(
         let seen = body.read.clone();
         lingering.keep(body, farewell);
         tokio::task::yield_now().await;
-        assert_eq!(
-            (seen.load(Relaxed), lingering.now()),
-            (read, now),
-            "{sizes:?} {farewell:?}"
-        );
-        assert_eq!(
-            (lingering.so_far(), lingering.overflow()),
-            (u64::from(farewell != Drop), 0)
-        );
+        let bodies = Arc::strong_count(&seen) - 1;
+        assert_eq!((seen.load(Relaxed), bodies), (read, left), "{sizes:?} {farewell:?}");
+        let takes_a_place = matches!(farewell, Hold | Read);
+        assert_eq!(lingering.now(), if takes_a_place { left } else { 0 });
+        assert_eq!((lingering.so_far(), lingering.overflow()), (takes_a_place.into(), 0));
         assert!(lingering.can_linger());
     }
+}
+
+#[tokio::test]
+async fn what_is_here_when_the_time_is_up_is_read() {
+    let lingering = Lingering::new(Linger::default().hold_for(Duration::ZERO));
+    for (ends, farewell) in [
+        (true, Farewell::Drain),
+        (false, Farewell::Drain),
+        (false, Farewell::Hold),
+    ] {
+        let body = Frames::new(&[9, 1], ends);
+        let seen = body.read.clone();
+        lingering.keep(body, farewell);
+        while Arc::strong_count(&seen) > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(seen.load(Relaxed), 2, "{farewell:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_body_needs_no_place() {
+    let lingering = Lingering::new(Linger::default().connections(1));
+    let bodies = [(); 3].map(|()| Frames::new(&[], false));
+    let seen = bodies.each_ref().map(|body| body.read.clone());
+    lingering.keep(Frames::new(&[], false), Farewell::Hold);
+    for body in bodies {
+        lingering.keep(body, Farewell::Drain);
+    }
+    tokio::task::yield_now().await;
+    assert!(seen.iter().all(|seen| Arc::strong_count(seen) == 2));
+    assert_eq!((lingering.now(), lingering.so_far(), lingering.overflow()), (1, 1, 0));
 }
 
 #[tokio::test]
