@@ -185,7 +185,7 @@ impl Files {
         match broken {
             Broken::Task => drop(tokio::spawn(std::future::pending::<()>())),
             Broken::Descriptor => std::mem::forget(fs::File::open("/dev/null")),
-            Broken::Memory => HEAP.lock().expect("no panic").push(vec![1; 4 << 20]),
+            Broken::Memory => HEAP.lock().expect("no panic").push(vec![1; 256 << 10]),
             Broken::Hold | Broken::Content | Broken::Answer => {}
         }
         Some(broken)

@@ -1,18 +1,27 @@
 //! What the process and the guard have while nothing is going on.
 
 use std::{
+    alloc::System,
     fs,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tower_storage_guard::Resource;
 
 use crate::site::{Site, TENANTS, tenant};
 
+/// Tells a leak of a few bytes a request, which what the system counts does not show: there an allocator keeps pieces of
+/// what it once had.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
+    /// Bytes that are allocated and not freed.
+    pub(crate) heap: u64,
     pub(crate) rss: u64,
     pub(crate) threads: u64,
     pub(crate) descriptors: u64,
@@ -50,12 +59,12 @@ impl Mark {
         loop {
             sleep(BETWEEN);
             let now = Self::now(site);
-            unmoved = if now.without_rss() == before.without_rss() {
+            unmoved = if now.without_memory() == before.without_memory() {
                 unmoved + 1
             } else {
                 0
             };
-            let is_as_it_was = like.is_none_or(|like| now.without_rss() == like.without_rss());
+            let is_as_it_was = like.is_none_or(|like| now.without_memory() == like.without_memory());
             let is_right = unmoved > 0 && now.is_empty() && is_as_it_was;
             if is_right || unmoved == LOOKS || Instant::now() > deadline {
                 return now;
@@ -76,7 +85,9 @@ impl Mark {
             let reserved = site.ledger.usage(&name).reserved;
             (name, reserved)
         };
+        let allocator = ALLOCATOR.stats();
         Self {
+            heap: (allocator.bytes_allocated - allocator.bytes_deallocated) as u64,
             rss: figure("VmRSS:") << 10,
             threads: figure("Threads:"),
             // Looking is one itself.
@@ -94,9 +105,9 @@ impl Mark {
         self.lingering == 0 && self.resources.iter().all(is_free) && self.reserved.iter().all(|(_, bytes)| *bytes == 0)
     }
 
-    fn without_rss(&self) -> Self {
+    fn without_memory(&self) -> Self {
         let mut mark = self.clone();
-        mark.rss = 0;
+        (mark.heap, mark.rss) = (0, 0);
         // What is free changes with whatever else goes on.
         for held in &mut mark.resources {
             (held.headroom, held.room) = (held.headroom - held.room, 0);
@@ -106,6 +117,7 @@ impl Mark {
 
     pub(crate) fn to_json(&self) -> Value {
         json!({
+            "heap": self.heap,
             "rss": self.rss,
             "threads": self.threads,
             "descriptors": self.descriptors,

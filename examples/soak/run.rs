@@ -136,15 +136,14 @@ fn run(options: &Options, volume: Option<&Volume>, dir: &Path) -> Report {
 
     let rounds = (options.time.as_secs_f64() / ROUND.as_secs_f64()).round().max(2.0) as u32;
     disturbances.round(options.time / rounds);
-    crowd.enter(Phase::Quiet);
-    let early = Mark::at_rest(&site, None);
+    let early = crowd.rest(&site, &tally, None);
     let early_requests = tally.clients.sent.load(SeqCst);
     crowd.enter(Phase::Busy);
     for _ in 1..rounds {
         disturbances.round(options.time / rounds);
     }
+    let late = crowd.rest(&site, &tally, Some(&early));
     crowd.enter(Phase::Over);
-    let late = Mark::at_rest(&site, Some(&early));
     let log = disturbances.log;
 
     let mut stored = Stored::default();
@@ -224,6 +223,13 @@ impl Crowd {
         while self.at_rest.load(SeqCst) < self.clients.len() as u64 {
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What there is while no client does anything.
+    fn rest(&self, site: &Site, tally: &Tally, like: Option<&Mark>) -> Mark {
+        self.enter(Phase::Quiet);
+        tally.server.forget_closing();
+        Mark::at_rest(site, like)
     }
 
     /// What each knows of its tenant's files.

@@ -117,6 +117,11 @@ impl ServerSide {
     pub(crate) fn has_closed_after(&self, number: u64) -> bool {
         lock(&self.closing).contains(&number)
     }
+
+    /// When no request is under way.
+    pub(crate) fn forget_closing(&self) {
+        lock(&self.closing).clear();
+    }
 }
 
 impl ClientSide {

@@ -58,11 +58,12 @@ fn what_is_broken_is_noticed() {
         "files are what was acknowledged",
         "nothing is held in the end",
         "the headroom is the reading less the floor",
-        "nothing grows from one time of rest to the other",
+        "no memory stays allocated",
+        "no thread, descriptor or task stays",
         "nothing else was out of order",
     ];
     assert_eq!(broken(&report), noticed.map(str::to_owned).into(), "{report:#}");
-    for figure in ["tasks", "descriptors", "rss"] {
+    for figure in ["tasks", "descriptors", "heap"] {
         let [early, late] = ["early", "late"].map(|mark| report[mark][figure].as_u64().unwrap());
         assert!(late > early, "{figure}: {early}, then {late}");
     }
