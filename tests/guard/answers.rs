@@ -1,5 +1,7 @@
 //! What a refused client is told, and what it is not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -201,15 +203,27 @@ async fn a_renderer_of_ones_own_and_the_refusal_beside_it() {
 async fn a_connection_is_closed_or_a_small_body_read_first() {
     let layer = guarding(disk(10).resource()).build().unwrap();
     let service = layer.layer(service_fn(reads_all));
-    for (body, closes, lingered) in [
-        (ScriptedBody::new().telling_length(11).data(11), false, 0),
-        (ScriptedBody::new().telling_length(11).data(6).hang(), false, 1),
-        (ScriptedBody::new().telling_length(1 << 20).data(6).hang(), true, 2),
+    for (body, is_kept, closes, lingered) in [
+        (ScriptedBody::new().telling_length(11).data(11), false, false, 0),
+        (ScriptedBody::new().telling_length(11).data(6).hang(), true, false, 0),
+        (
+            ScriptedBody::new().telling_length(1 << 20).data(6).hang(),
+            true,
+            true,
+            1,
+        ),
     ] {
+        let here = Arc::new(());
+        let body_lives = Arc::downgrade(&here);
+        let body = body.map_err(move |error| {
+            let _is_here = &here;
+            error
+        });
         let response = service.clone().oneshot(put(body)).await.unwrap();
         let header = response.headers().get("connection");
         assert_eq!(header.is_some_and(|value| value == "close"), closes);
         drop(response);
+        assert_eq!(body_lives.strong_count() > 0, is_kept);
         assert_eq!(layer.report().lingered, lingered);
     }
 }
