@@ -11,7 +11,7 @@ use std::{
             Ordering::{AcqRel, Relaxed},
         },
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -269,20 +269,22 @@ impl Drop for KeepOnDrop {
 
 /// Reads what is there of a small body. Tells whether that was all.
 pub(super) fn ends_at_once<B: Body + Unpin>(body: &mut B) -> bool {
-    let mut context = Context::from_waker(Waker::noop());
-    let mut left = SMALL;
-    while left > 0 {
-        match Pin::new(&mut *body).poll_frame(&mut context) {
-            // Whoever reads on is woken by the next frame.
-            Poll::Pending => return false,
-            Poll::Ready(Some(Ok(frame))) => {
+    // Whoever reads on is woken by the next frame.
+    poll_read(body, &mut { SMALL }, &mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
+}
+
+/// Reads until the body ends or no bytes are left to read. Tells whether it ended.
+fn poll_read<B: Body + Unpin>(body: &mut B, left: &mut u64, context: &mut Context<'_>) -> Poll<bool> {
+    while *left > 0 {
+        match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(1, |data| data.remaining() as u64);
-                left = left.saturating_sub(bytes.max(1));
+                *left = left.saturating_sub(bytes.max(1));
             }
-            Poll::Ready(None | Some(Err(_))) => return true,
+            None | Some(Err(_)) => return Poll::Ready(true),
         }
     }
-    body.is_end_stream()
+    Poll::Ready(body.is_end_stream())
 }
 
 impl fmt::Debug for KeepOnDrop {
@@ -312,15 +314,14 @@ mod runtime {
         future::{Future, poll_fn},
         panic::{AssertUnwindSafe, catch_unwind},
         pin::{Pin, pin},
-        task::{Context, Poll},
+        task::Poll,
         time::Duration,
     };
 
-    use bytes::Buf;
     use http_body::Body;
     use tokio::{runtime::Handle, time::sleep};
 
-    use super::Place;
+    use super::{Place, poll_read};
 
     pub(super) fn is_there() -> bool {
         Handle::try_current().is_ok()
@@ -353,19 +354,10 @@ mod runtime {
     /// Reads up to so many bytes. Tells whether the body or the time is at its end.
     async fn read<B: Body + Unpin>(body: &mut B, at_most: u64, mut timer: Pin<&mut impl Future>) -> bool {
         let mut left = at_most;
-        poll_fn(|context: &mut Context<'_>| {
-            while left > 0 {
-                match Pin::new(&mut *body).poll_frame(context) {
-                    // After the body: on a busy machine its end may be here when the time is up.
-                    Poll::Pending => return timer.as_mut().poll(context).map(|_| true),
-                    Poll::Ready(Some(Ok(frame))) => {
-                        let bytes = frame.data_ref().map_or(1, |data| data.remaining() as u64);
-                        left = left.saturating_sub(bytes.max(1));
-                    }
-                    Poll::Ready(None | Some(Err(_))) => return Poll::Ready(true),
-                }
-            }
-            Poll::Ready(body.is_end_stream())
+        poll_fn(|context| match poll_read(body, &mut left, context) {
+            // After the body: on a busy machine its end may be here when the time is up.
+            Poll::Pending => timer.as_mut().poll(context).map(|_| true),
+            ended => ended,
         })
         .await
     }
