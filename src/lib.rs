@@ -99,16 +99,14 @@ mod config;
 mod guard;
 mod observe;
 mod probe;
+mod resource;
 mod respond;
 mod sync;
 mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{
-    FailurePolicy, Fallback, LayerSettings, LiveSettings, RefusalCounts, Resource, ResourceBuilder, ResourceReport,
-    ResourceSettings, Settings, StorageFailure, Stored,
-};
+pub use admission::{LayerSettings, LiveSettings, RefusalCounts, Settings, StorageFailure, Stored};
 pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,
@@ -133,6 +131,7 @@ pub use probe::{
 };
 #[cfg(feature = "memory")]
 pub use probe::{MemoryProbe, Pressure, PressureProbe, PressureWindow};
+pub use resource::{FailurePolicy, Fallback, Resource, ResourceBuilder, ResourceReport, ResourceSettings};
 #[cfg(feature = "grpc-details")]
 pub use respond::GrpcWithDetails;
 pub use respond::{

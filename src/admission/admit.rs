@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    Hold, Limits, LiveLimits, LiveSettings, Resource, Scope,
+    Hold, Limits, LiveLimits, LiveSettings, Scope,
+    counters::{Counters, RefusalCounts},
     hold::{Pools, Wish},
-    tally::{RefusalCounts, Tally},
     tenants::{Step, TenantHolds, TenantNames, Waiting},
 };
 use crate::{
     capacity::{Demand, Event, Observer, Priority, Reason, Refusal, notify},
+    resource::Resource,
     tenant::Ledger,
 };
 
@@ -48,7 +49,7 @@ pub(super) struct Rules {
     pub(super) scopes: Box<[Scope]>,
     pub(super) tenants: Box<[Ledger]>,
     pub(super) limits: Arc<LiveLimits>,
-    pub(super) tally: Tally,
+    pub(super) counters: Counters,
     observers: Box<[Arc<dyn Observer>]>,
 }
 
@@ -64,7 +65,7 @@ impl<C> Admission<C> {
             scopes: scopes.into(),
             tenants: tenants.into(),
             limits,
-            tally: Tally::default(),
+            counters: Counters::default(),
             observers: observers.into(),
         });
         Self {
@@ -283,12 +284,12 @@ impl<C> Admission<C> {
 
     /// What was refused, or in report-only mode would have been.
     pub(crate) fn refused(&self, enforced: bool) -> RefusalCounts {
-        self.rules.tally.refused(enforced)
+        self.rules.counters.refused(enforced)
     }
 
     /// How many admitted requests met a storage that said itself that it is full.
     pub(crate) fn late_failures(&self) -> u64 {
-        self.rules.tally.late()
+        self.rules.counters.late()
     }
 }
 
@@ -301,7 +302,7 @@ impl Rules {
     }
 
     pub(super) fn tell(&self, refusal: &Refusal, enforced: bool) {
-        self.tally.count(refusal, enforced);
+        self.counters.count(refusal, enforced);
         notify(&self.observers, &Event::Refused { refusal, enforced });
     }
 }

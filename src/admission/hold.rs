@@ -149,7 +149,7 @@ impl<C> ResponseHold<C> {
             self.slot.gone.fetch_or(POLLED, AcqRel);
         }
         let refusal = rules.refusal(failure.reason(), None, None).into_mid_stream();
-        rules.tally.count_late();
+        rules.counters.count_late();
         rules.tell_refused(&refusal).then_some(refusal)
     }
 }

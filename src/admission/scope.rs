@@ -1,8 +1,7 @@
-use super::{
-    Resource,
-    resource::{Core, gate},
+use crate::{
+    capacity::{Charge, Priority, Reason, SizeModel, Tariff},
+    resource::{Resource, ResourceInner, gate},
 };
-use crate::capacity::{Charge, Priority, Reason, SizeModel, Tariff};
 
 /// One resource as one layer sees it: what its requests take of it.
 #[derive(Clone, Debug)]
@@ -37,7 +36,7 @@ impl Scope {
     }
 
     #[inline]
-    pub(super) fn core(&self) -> &Core {
+    pub(super) fn core(&self) -> &ResourceInner {
         self.resource.core()
     }
 
@@ -80,7 +79,7 @@ impl Scope {
     fn reserve_at(&self, gate: u8, amount: u64, priority: Priority) -> Result<Taken, Reason> {
         let core = self.core();
         let allowance = self.allowance(priority);
-        match Core::closed_because(gate) {
+        match ResourceInner::closed_because(gate) {
             // That the floor is reached is no reason for whom a part of it is kept.
             Some(_) if gate == gate::FULL && allowance > 0 => {}
             Some(reason) => return Err(reason),
@@ -117,7 +116,7 @@ impl Scope {
         }
         match core.gate() {
             gate::UNKNOWN_OPEN => Ok(if core.bytes.force_reserve(more) { more } else { 0 }),
-            gate => Err(Core::closed_because(gate).unwrap_or(Reason::Space)),
+            gate => Err(ResourceInner::closed_because(gate).unwrap_or(Reason::Space)),
         }
     }
 }

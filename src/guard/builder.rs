@@ -8,8 +8,9 @@ use super::{
     linger::Lingering,
 };
 use crate::{
-    admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS, Resource, Scope},
+    admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS, Scope},
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
+    resource::Resource,
     respond::{
         Answers, Classifier, Key, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter, TemporaryStatus,
         TenantKey,

@@ -6,8 +6,9 @@ use tower::Layer;
 
 use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
 use crate::{
-    admission::{Admission, LiveSettings, Resource, TenantNames, Verdict},
+    admission::{Admission, LiveSettings, TenantNames, Verdict},
     capacity::{BuildError, Demand, Priority, Reason},
+    resource::Resource,
     respond::{self, Answers, Class, Classifier, HeadRef, Key, LengthHints, MissingTenant, Wanted, class_of},
 };
 

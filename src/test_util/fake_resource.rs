@@ -1,8 +1,8 @@
 use super::FakeProbe;
 use crate::{
-    admission::{Resource, ResourceBuilder, ResourceReport},
     capacity::{Floor, Reading, State},
     clock::ManualClock,
+    resource::{Resource, ResourceBuilder, ResourceReport},
 };
 
 /// A resource without a thread: it is measured when [`sample`](Self::sample) says so, by a [`FakeProbe`], on a

@@ -1,4 +1,4 @@
-//! The floors of the house, `capacity ← {probe, tenant} ← admission ← respond ← guard`: a lower one never imports a
+//! The floors of the house, `capacity ← {probe, tenant} ← resource ← admission ← respond ← guard`: a lower one never imports a
 //! higher one. And no file grows long, and the library never gives up by `unwrap`, `todo` or `unimplemented`.
 //! What the documentation shows compiles, and its links lead somewhere.
 
@@ -18,15 +18,16 @@ use std::{
 use scan::{Finding, ModulePath, Scanner, What, module_of};
 
 /// Each may import those with a smaller number. Equal ones do not know each other.
-const FLOORS: [(&str, u8); 8] = [
+const FLOORS: [(&str, u8); 9] = [
     ("sync", 0),
     ("capacity", 1),
     ("clock", 1),
     ("probe", 2),
     ("tenant", 2),
-    ("admission", 3),
-    ("respond", 4),
-    ("guard", 5),
+    ("resource", 3),
+    ("admission", 4),
+    ("respond", 5),
+    ("guard", 6),
 ];
 
 /// Folders that may import everything, and that no floor may import.

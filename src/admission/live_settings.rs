@@ -3,8 +3,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Limits, LiveLimits, Resource, ResourceSettings};
-use crate::capacity::{BuildError, WriteBuffer};
+use super::{Limits, LiveLimits};
+use crate::{
+    capacity::{BuildError, WriteBuffer},
+    resource::{Resource, ResourceSettings},
+};
 
 /// A handle to change the settings of a layer and of its resources while they run; from
 /// [`StorageGuardLayer::live_settings`](crate::StorageGuardLayer::live_settings).

@@ -1,14 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
-use super::core::{Core, lock};
+use super::inner::{ResourceInner, lock};
 use crate::{
     capacity::{Event, Reading, Reconciler, State, Visibility},
     probe::{ProbeError, Sink},
 };
 
 /// Takes the readings of one resource in.
-pub(in crate::admission) struct ResourceSink {
-    core: Arc<Core>,
+pub(crate) struct ResourceSink {
+    core: Arc<ResourceInner>,
     bytes: Reconciler,
     inodes: Reconciler,
     visibility: Visibility,
@@ -74,7 +74,7 @@ impl Sink for ResourceSink {
 
 impl ResourceSink {
     /// Opens the resource's account with its first reading.
-    pub(in crate::admission) fn open(core: Arc<Core>, first: &Reading) -> Self {
+    pub(crate) fn open(core: Arc<ResourceInner>, first: &Reading) -> Self {
         let began = core.clock.now();
         let (mut bytes, mut inodes) = (None, None);
         core.take_in(first, began.saturating_sub(first.age), |limits, _| {
@@ -117,9 +117,9 @@ impl ResourceSink {
 mod tests {
     use super::*;
     use crate::{
-        admission::{ResourceSettings, resource::core::Fixed},
         capacity::Floor,
         clock::ManualClock,
+        resource::{ResourceSettings, inner::Fixed},
     };
 
     fn sink(settings: ResourceSettings, first: Reading) -> ResourceSink {
@@ -128,7 +128,7 @@ mod tests {
             observers: Vec::new(),
         };
         let clock = Arc::new(ManualClock::new());
-        let core = Core::new("r".into(), settings, fixed, Arc::default(), clock, &first);
+        let core = ResourceInner::new("r".into(), settings, fixed, Arc::default(), clock, &first);
         ResourceSink::open(Arc::new(core), &first)
     }
 

@@ -66,7 +66,7 @@ impl ResourceSettings {
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
         for (setting, floor) in [
             ("floor", &self.floor),
             ("essential_share", &self.essential),

@@ -1,8 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    FailurePolicy, Resource, ResourceSettings,
-    resource::{Core, Fixed, ResourceSink, Sampling, watched},
+    FailurePolicy, Resource, ResourceSettings, Sampling,
+    inner::{Fixed, ResourceInner, watched},
+    sink::ResourceSink,
 };
 use crate::{
     capacity::{BuildError, Floor, Observer},
@@ -153,7 +154,7 @@ impl ResourceBuilder {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut opened = None;
         let sampler = Sampler::start(&name, probe, fixed.first_measurement_within, signal.clone(), |first| {
-            let core = Arc::new(Core::new(name.clone(), settings, fixed, signal, clock, &first));
+            let core = Arc::new(ResourceInner::new(name.clone(), settings, fixed, signal, clock, &first));
             opened = Some(core.clone());
             ResourceSink::open(core, &first)
         })
@@ -180,7 +181,7 @@ fn build_manual(
     let first = probe
         .measure()
         .map_err(|error| BuildError::first_measurement(&name, error))?;
-    let core = Arc::new(Core::new(
+    let core = Arc::new(ResourceInner::new(
         name.into(),
         settings,
         fixed,

@@ -9,26 +9,25 @@ use std::{
     time::Duration,
 };
 
-use super::{ResourceReport, gate};
+use super::{Fallback, ResourceReport, ResourceSettings, gate};
 use crate::{
-    admission::{Fallback, ResourceSettings},
     capacity::{Account, Event, Observer, Reading, Reason, State, StateMachine, notify},
     clock::Clock,
     probe::{ProbeError, Signal, Watched},
 };
 
 /// What a resource was built with and never changes.
-pub(in crate::admission) struct Fixed {
-    pub(in crate::admission) first_measurement_within: Duration,
-    pub(in crate::admission) observers: Vec<Arc<dyn Observer>>,
+pub(crate) struct Fixed {
+    pub(crate) first_measurement_within: Duration,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
 }
 
 /// What requests, the sampler and the watchdog share.
-pub(in crate::admission) struct Core {
-    pub(in crate::admission) name: Arc<str>,
-    pub(in crate::admission) bytes: Account,
-    pub(in crate::admission) inodes: Account,
-    pub(in crate::admission) block_size: u32,
+pub(crate) struct ResourceInner {
+    pub(crate) name: Arc<str>,
+    pub(crate) bytes: Account,
+    pub(crate) inodes: Account,
+    pub(crate) block_size: u32,
     /// [`Gate values`](super::gate); requests look at nothing else when it is open.
     gate: AtomicU8,
     ceiling: AtomicU64,
@@ -71,9 +70,9 @@ const PLENTY_OF_INODES: u64 = 1 << 20;
 /// Bytes closed since the last sample that ask for another at once.
 const CLOSED_BOUND: u64 = 64 << 20;
 
-impl Core {
+impl ResourceInner {
     /// With an account that is still empty; [`ResourceSink::open`](super::sink::ResourceSink::open) fills it.
-    pub(in crate::admission) fn new(
+    pub(crate) fn new(
         name: Arc<str>,
         settings: ResourceSettings,
         fixed: Fixed,
@@ -111,27 +110,27 @@ impl Core {
 
     /// The largest demand that could ever be met.
     #[inline]
-    pub(in crate::admission) fn ceiling(&self) -> u64 {
+    pub(crate) fn ceiling(&self) -> u64 {
         self.ceiling.load(Relaxed)
     }
 
     /// How far below zero essential requests may bring the headroom.
     #[inline]
-    pub(in crate::admission) fn allowance(&self) -> u64 {
+    pub(crate) fn allowance(&self) -> u64 {
         self.allowance.load(Relaxed)
     }
 
     #[inline]
-    pub(in crate::admission) fn gate(&self) -> u8 {
+    pub(crate) fn gate(&self) -> u8 {
         self.gate.load(Relaxed)
     }
 
-    pub(in crate::admission) fn kick(&self) {
+    pub(crate) fn kick(&self) {
         self.signal.kick();
     }
 
     /// Closes held bytes, and asks for a sample when many wait for one.
-    pub(in crate::admission) fn close(&self, amount: u64) {
+    pub(crate) fn close(&self, amount: u64) {
         let closed = self.bytes.close(amount);
         if closed >= CLOSED_BOUND && closed - amount < CLOSED_BOUND {
             self.kick();
@@ -139,7 +138,7 @@ impl Core {
     }
 
     /// The storage itself said that it is full: admits nothing until a reading that begins after this.
-    pub(in crate::admission) fn exhaust(&self) {
+    pub(crate) fn exhaust(&self) {
         let health = lock(&self.health);
         self.exhausted.store(true, Relaxed);
         self.set_gate(&health, self.clock.now());
@@ -148,7 +147,7 @@ impl Core {
     }
 
     #[inline]
-    pub(in crate::admission) fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.exhausted.load(Relaxed)
     }
 
@@ -167,7 +166,7 @@ impl Core {
         self.unseen.store(bytes, Relaxed);
     }
 
-    pub(in crate::admission) fn settings(&self) -> ResourceSettings {
+    pub(crate) fn settings(&self) -> ResourceSettings {
         lock(&self.health).settings
     }
 
@@ -176,7 +175,7 @@ impl Core {
     }
 
     /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading.
-    pub(in crate::admission) fn reconfigure(&self, settings: ResourceSettings) {
+    pub(crate) fn reconfigure(&self, settings: ResourceSettings) {
         let mut health = lock(&self.health);
         let before = limits(&health.settings, &health.reading);
         let after = limits(&settings, &health.reading);
@@ -335,7 +334,7 @@ impl Core {
     }
 
     /// Why the resource refuses now, if the account does not.
-    pub(in crate::admission) fn closed_because(gate: u8) -> Option<Reason> {
+    pub(crate) fn closed_because(gate: u8) -> Option<Reason> {
         match gate {
             gate::FULL => Some(Reason::Space),
             gate::READ_ONLY => Some(Reason::ReadOnly),
@@ -346,7 +345,7 @@ impl Core {
     }
 }
 
-impl Watched for Core {
+impl Watched for ResourceInner {
     fn check_age(&self) {
         let mut health = lock(&self.health);
         let now = self.clock.now();
@@ -389,8 +388,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// For the watchdog.
-pub(in crate::admission) fn watched(core: &Arc<Core>) -> Weak<dyn Watched> {
-    let weak: Weak<Core> = Arc::downgrade(core);
+pub(crate) fn watched(core: &Arc<ResourceInner>) -> Weak<dyn Watched> {
+    let weak: Weak<ResourceInner> = Arc::downgrade(core);
     weak
 }
 

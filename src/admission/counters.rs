@@ -5,7 +5,7 @@ use crate::capacity::{Reason, Refusal};
 /// What one layer has refused so far, or would have refused. Admitted requests are counted with the pools, so that
 /// nothing on their way is shared by all threads.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Counters {
     enforced: Counts,
     reported: Counts,
     /// Requests that were admitted and met a storage that said itself that it is full.
@@ -45,7 +45,7 @@ impl RefusalCounts {
     }
 }
 
-impl Tally {
+impl Counters {
     pub(super) fn count(&self, refusal: &Refusal, enforced: bool) {
         let counts = if enforced { &self.enforced } else { &self.reported };
         for (reason, count) in Reason::ALL.iter().zip(&counts.by_reason) {

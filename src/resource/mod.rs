@@ -1,18 +1,25 @@
-mod core;
-pub(super) mod gate;
+//! One thing that can run out: a probe, its sampler, a floor, an account, and what happens when nothing is known.
+
+mod builder;
+mod failure_policy;
+pub(crate) mod gate;
+mod inner;
+mod settings;
 mod sink;
 
 #[cfg(any(test, feature = "test-util"))]
 use std::sync::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 
+pub(crate) use self::inner::ResourceInner;
 #[cfg(any(test, feature = "test-util"))]
-use self::core::lock;
-pub(super) use self::{
-    core::{Core, Fixed, watched},
-    sink::ResourceSink,
+use self::inner::lock;
+use self::sink::ResourceSink;
+pub use self::{
+    builder::ResourceBuilder,
+    failure_policy::{FailurePolicy, Fallback},
+    settings::ResourceSettings,
 };
-use super::{ResourceBuilder, ResourceSettings};
 #[cfg(any(test, feature = "test-util"))]
 use crate::probe::Watched;
 use crate::{
@@ -39,7 +46,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Resource {
-    core: Arc<Core>,
+    core: Arc<ResourceInner>,
     /// Shared by all handles; stops the sampler when the last one goes.
     sampling: Arc<Sampling>,
 }
@@ -134,14 +141,14 @@ impl Resource {
         Arc::ptr_eq(&self.core, &other.core)
     }
 
-    pub(super) fn from_parts(core: Arc<Core>, sampling: Sampling) -> Self {
+    fn from_parts(core: Arc<ResourceInner>, sampling: Sampling) -> Self {
         Self {
             core,
             sampling: Arc::new(sampling),
         }
     }
 
-    pub(super) fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<ResourceInner> {
         &self.core
     }
 }
@@ -191,7 +198,7 @@ pub struct ResourceReport {
 }
 
 /// What samples a resource.
-pub(super) enum Sampling {
+enum Sampling {
     Thread(#[expect(dead_code, reason = "held for its drop")] Sampler),
     /// Only when it is told to.
     #[cfg(any(test, feature = "test-util"))]
