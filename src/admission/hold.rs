@@ -205,8 +205,8 @@ impl Rules {
         let scope = place.and_then(|place| self.scopes.get(place));
         let limit = match reason {
             Reason::TooLarge => Some(self.limits.load().maximum),
-            Reason::ExceedsCapacity => scope.map(|scope| scope.core().ceiling()),
-            Reason::Space => scope.map(|scope| scope.core().bytes.headroom().max(0).unsigned_abs()),
+            Reason::ExceedsCapacity => scope.map(|scope| scope.account().ceiling()),
+            Reason::Space => scope.map(|scope| scope.account().bytes.headroom().max(0).unsigned_abs()),
             _ => None,
         };
         Refusal::from_parts(RefusalParts {

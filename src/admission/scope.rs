@@ -1,6 +1,6 @@
 use crate::{
     capacity::{Charge, Priority, Reason, SizeModel, Tariff},
-    resource::{Resource, ResourceInner, gate},
+    resource::{Resource, ResourceAccount, ResourceInner, gate},
 };
 
 /// One resource as one layer sees it: what its requests take of it.
@@ -22,7 +22,7 @@ pub(super) struct Taken {
 
 impl Scope {
     pub(crate) fn new(resource: Resource, charge: Charge, model: SizeModel) -> Self {
-        let tariff = Tariff::new(charge, model, resource.core().block_size);
+        let tariff = Tariff::new(charge, model, resource.account().block_size);
         Self { resource, tariff }
     }
 
@@ -40,11 +40,18 @@ impl Scope {
         self.resource.core()
     }
 
+    #[inline]
+    pub(super) fn account(&self) -> &ResourceAccount {
+        self.resource.account()
+    }
+
     /// What a request that stores `bytes` takes, unless it could never fit.
     #[inline(always)]
     pub(super) fn amount(&self, bytes: u64, priority: Priority) -> Result<u64, Reason> {
         let amount = self.tariff.total(bytes);
-        if amount > self.core().ceiling() && amount > self.core().ceiling().saturating_add(self.allowance(priority)) {
+        if amount > self.account().ceiling()
+            && amount > self.account().ceiling().saturating_add(self.allowance(priority))
+        {
             return Err(Reason::ExceedsCapacity);
         }
         Ok(amount)
@@ -54,19 +61,19 @@ impl Scope {
     fn allowance(&self, priority: Priority) -> u64 {
         match priority {
             Priority::Usual => 0,
-            Priority::Essential => self.core().allowance(),
+            Priority::Essential => self.account().allowance(),
         }
     }
 
     /// Takes `amount` if the resource has it.
     #[inline(always)]
     pub(super) fn reserve(&self, amount: u64, priority: Priority) -> Result<Taken, Reason> {
-        let core = self.core();
-        let gate = core.gate();
+        let account = self.account();
+        let gate = account.gate();
         if gate != gate::OPEN || priority == Priority::Essential {
             return self.reserve_at(gate, amount, priority);
         }
-        if !core.bytes.try_reserve(amount) {
+        if !account.bytes.try_reserve(amount) {
             return Err(Reason::Space);
         }
         Ok(Taken {
@@ -77,9 +84,9 @@ impl Scope {
 
     #[cold]
     fn reserve_at(&self, gate: u8, amount: u64, priority: Priority) -> Result<Taken, Reason> {
-        let core = self.core();
+        let account = self.account();
         let allowance = self.allowance(priority);
-        match ResourceInner::closed_because(gate) {
+        match ResourceAccount::closed_because(gate) {
             // That the floor is reached is no reason for whom a part of it is kept.
             Some(_) if gate == gate::FULL && allowance > 0 => {}
             Some(reason) => return Err(reason),
@@ -87,16 +94,16 @@ impl Scope {
         }
         if gate == gate::UNKNOWN_OPEN {
             // Held all the same, so that the account is right when readings come again.
-            let bytes = if core.bytes.force_reserve(amount) { amount } else { 0 };
+            let bytes = if account.bytes.force_reserve(amount) { amount } else { 0 };
             return Ok(Taken { bytes, inode: false });
         }
         let inode = gate == gate::COUNT_INODES && self.tariff.charge() == Charge::All;
-        if inode && !core.inodes.try_reserve(1) {
+        if inode && !account.inodes.try_reserve(1) {
             return Err(Reason::Inodes);
         }
-        if !core.bytes.try_reserve_with(amount, allowance) {
+        if !account.bytes.try_reserve_with(amount, allowance) {
             if inode {
-                core.inodes.refund(1);
+                account.inodes.refund(1);
             }
             return Err(Reason::Space);
         }
@@ -107,16 +114,16 @@ impl Scope {
     /// flows may go on while its bytes fit, also when the resource is called full.
     #[inline]
     pub(super) fn extend(&self, more: u64, priority: Priority) -> Result<u64, Reason> {
-        let core = self.core();
-        if core.is_exhausted() {
+        let account = self.account();
+        if account.is_exhausted() {
             return Err(Reason::Space);
         }
-        if core.bytes.try_reserve_with(more, self.allowance(priority)) {
+        if account.bytes.try_reserve_with(more, self.allowance(priority)) {
             return Ok(more);
         }
-        match core.gate() {
-            gate::UNKNOWN_OPEN => Ok(if core.bytes.force_reserve(more) { more } else { 0 }),
-            gate => Err(ResourceInner::closed_because(gate).unwrap_or(Reason::Space)),
+        match account.gate() {
+            gate::UNKNOWN_OPEN => Ok(if account.bytes.force_reserve(more) { more } else { 0 }),
+            gate => Err(ResourceAccount::closed_because(gate).unwrap_or(Reason::Space)),
         }
     }
 }

@@ -1,17 +1,14 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{
-            AtomicBool, AtomicU8, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use super::{Fallback, ResourceReport, ResourceSettings, gate};
+use super::{Fallback, ResourceAccount, ResourceReport, ResourceSettings, gate};
 use crate::{
-    capacity::{Account, Event, Observer, Reading, Reason, State, StateMachine, notify},
+    capacity::{Event, Observer, Reading, State, StateMachine, notify},
     clock::Clock,
     probe::{ProbeError, Signal, Watched},
 };
@@ -25,17 +22,8 @@ pub(crate) struct Fixed {
 /// What requests, the sampler and the watchdog share.
 pub(crate) struct ResourceInner {
     pub(crate) name: Arc<str>,
-    pub(crate) bytes: Account,
-    pub(crate) inodes: Account,
-    pub(crate) block_size: u32,
-    /// [`Gate values`](super::gate); requests look at nothing else when it is open.
-    gate: AtomicU8,
-    ceiling: AtomicU64,
-    /// The part of the floor that essential requests may use.
-    allowance: AtomicU64,
+    pub(crate) account: Arc<ResourceAccount>,
     unseen: AtomicU64,
-    /// The storage said that it is full, and no reading has begun since.
-    exhausted: AtomicBool,
     pub(super) health: Mutex<Health>,
     probe_failures: AtomicU64,
     pub(super) fixed: Fixed,
@@ -67,8 +55,6 @@ impl Health {
 
 /// With more free inodes than this they are not counted: no burst between two samples uses up so many.
 const PLENTY_OF_INODES: u64 = 1 << 20;
-/// Bytes closed since the last sample that ask for another at once.
-const CLOSED_BOUND: u64 = 64 << 20;
 
 impl ResourceInner {
     /// With an account that is still empty; [`ResourceSink::open`](super::sink::ResourceSink::open) fills it.
@@ -82,14 +68,8 @@ impl ResourceInner {
     ) -> Self {
         Self {
             name,
-            bytes: Account::new(0),
-            inodes: Account::new(0),
-            block_size: first.block_size,
-            gate: AtomicU8::new(gate::OPEN),
-            ceiling: AtomicU64::new(0),
-            allowance: AtomicU64::new(0),
+            account: Arc::new(ResourceAccount::new(first.block_size, signal.clone())),
             unseen: AtomicU64::new(0),
-            exhausted: AtomicBool::new(false),
             health: Mutex::new(Health {
                 reading: *first,
                 read_at: clock.now().saturating_sub(first.age),
@@ -108,57 +88,13 @@ impl ResourceInner {
         }
     }
 
-    /// The largest demand that could ever be met.
-    #[inline]
-    pub(crate) fn ceiling(&self) -> u64 {
-        self.ceiling.load(Relaxed)
-    }
-
-    /// How far below zero essential requests may bring the headroom.
-    #[inline]
-    pub(crate) fn allowance(&self) -> u64 {
-        self.allowance.load(Relaxed)
-    }
-
-    #[inline]
-    pub(crate) fn gate(&self) -> u8 {
-        self.gate.load(Relaxed)
-    }
-
-    pub(crate) fn kick(&self) {
-        self.signal.kick();
-    }
-
-    /// Closes held bytes, and asks for a sample when many wait for one.
-    pub(crate) fn close(&self, amount: u64) {
-        let closed = self.bytes.close(amount);
-        if closed >= CLOSED_BOUND && closed - amount < CLOSED_BOUND {
-            self.kick();
-        }
-    }
-
     /// The storage itself said that it is full: admits nothing until a reading that begins after this.
     pub(crate) fn exhaust(&self) {
         let health = lock(&self.health);
-        self.exhausted.store(true, Relaxed);
+        self.account.exhaust();
         self.set_gate(&health, self.clock.now());
         drop(health);
-        self.kick();
-    }
-
-    #[inline]
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.exhausted.load(Relaxed)
-    }
-
-    /// A measurement begins: what the storage said before is outdated by its reading. Tells whether it said so.
-    pub(super) fn forget_exhaustion(&self) -> bool {
-        self.exhausted.swap(false, Relaxed)
-    }
-
-    /// The measurement failed, so it outdates nothing.
-    pub(super) fn recall_exhaustion(&self) {
-        self.exhausted.store(true, Relaxed);
+        self.account.refresh();
     }
 
     /// What finished requests hold beside what has closed since a measurement began.
@@ -180,8 +116,8 @@ impl ResourceInner {
         let before = limits(&health.settings, &health.reading);
         let after = limits(&settings, &health.reading);
         let (bytes, inodes) = (after.0 - before.0, after.1 - before.1);
-        self.bytes.adjust(bytes);
-        self.inodes.adjust(inodes);
+        self.account.bytes.adjust(bytes);
+        self.account.inodes.adjust(inodes);
         health.moved = (health.moved.0 + bytes, health.moved.1 + inodes);
         health.limit = after.0;
         health.settings = settings;
@@ -199,7 +135,7 @@ impl ResourceInner {
         drop(health);
         self.tell_state(left, to, available, floor);
         // Sooner than the old interval.
-        self.kick();
+        self.account.refresh();
     }
 
     /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
@@ -261,9 +197,8 @@ impl ResourceInner {
         } else {
             total.saturating_sub(floor)
         };
-        self.ceiling.store(ceiling, Relaxed);
-        self.allowance
-            .store(health.settings.essential.of(total).min(floor), Relaxed);
+        self.account
+            .set_bounds(ceiling, health.settings.essential.of(total).min(floor));
     }
 
     pub(super) fn take_in_failure(&self, error: &ProbeError) {
@@ -295,28 +230,32 @@ impl ResourceInner {
             Some(Fallback::Open) => gate::UNKNOWN_OPEN,
             Some(Fallback::Closed) => gate::UNKNOWN_CLOSED,
             None if !health.reading.writable => gate::READ_ONLY,
-            None if health.state() == State::Full || self.is_exhausted() => gate::FULL,
+            None if health.state() == State::Full || self.account.is_exhausted() => gate::FULL,
             None => match inodes {
                 Some(available) if available <= health.settings.inode_floor => gate::NO_INODES,
                 Some(available) if available < PLENTY_OF_INODES => gate::COUNT_INODES,
                 _ => gate::OPEN,
             },
         };
-        self.gate.store(value, Release);
+        self.account.set_gate(value);
     }
 
     pub(super) fn report(&self) -> ResourceReport {
         let health = lock(&self.health);
-        let headroom = self.bytes.headroom();
-        let unseen = self.unseen.load(Relaxed).saturating_add(self.bytes.closed());
-        let gate = self.gate.load(Acquire);
+        let headroom = self.account.bytes.headroom();
+        let unseen = self.unseen.load(Relaxed).saturating_add(self.account.bytes.closed());
+        let gate = self.account.gate();
         let taken = health.limit.saturating_sub(headroom).max(0).unsigned_abs();
         ResourceReport {
             state: health.state(),
             total: health.reading.total,
             available: health.reading.available,
             floor: health.settings.floor.of(health.reading.total),
-            headroom: if self.is_exhausted() { headroom.min(0) } else { headroom },
+            headroom: if self.account.is_exhausted() {
+                headroom.min(0)
+            } else {
+                headroom
+            },
             held: taken.saturating_sub(unseen),
             unseen,
             inodes_available: health.reading.inodes.map(|inodes| inodes.available),
@@ -324,24 +263,13 @@ impl ResourceInner {
             age: self.clock.now().saturating_sub(health.read_at),
             error: health.error.clone(),
             measured: !matches!(gate, gate::UNKNOWN_OPEN | gate::UNKNOWN_CLOSED),
-            closed: Self::closed_because(gate).is_some(),
+            closed: ResourceAccount::closed_because(gate).is_some(),
             probe_failures: self.probe_failures.load(Relaxed),
         }
     }
 
     pub(super) fn tell(&self, event: &Event<'_>) {
         notify(&self.fixed.observers, event);
-    }
-
-    /// Why the resource refuses now, if the account does not.
-    pub(crate) fn closed_because(gate: u8) -> Option<Reason> {
-        match gate {
-            gate::FULL => Some(Reason::Space),
-            gate::READ_ONLY => Some(Reason::ReadOnly),
-            gate::NO_INODES => Some(Reason::Inodes),
-            gate::UNKNOWN_CLOSED => Some(Reason::Unmeasured),
-            _ => None,
-        }
     }
 }
 

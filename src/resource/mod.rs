@@ -1,5 +1,6 @@
 //! One thing that can run out: a probe, its sampler, a floor, an account, and what happens when nothing is known.
 
+mod account;
 mod builder;
 mod failure_policy;
 pub(crate) mod gate;
@@ -11,10 +12,10 @@ mod sink;
 use std::sync::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 
-pub(crate) use self::inner::ResourceInner;
 #[cfg(any(test, feature = "test-util"))]
 use self::inner::lock;
 use self::sink::ResourceSink;
+pub(crate) use self::{account::ResourceAccount, inner::ResourceInner};
 pub use self::{
     builder::ResourceBuilder,
     failure_policy::{FailurePolicy, Fallback},
@@ -94,7 +95,7 @@ impl Resource {
 
     /// Asks for a measurement soon, for example after something was deleted. Returns at once.
     pub fn kick(&self) {
-        self.core.kick();
+        self.core.account.refresh();
     }
 
     /// Waits for a measurement that begins now, and tells how things stand then. Blocks the thread; in async code
@@ -148,6 +149,12 @@ impl Resource {
         }
     }
 
+    /// The part that requests reach. It may be kept longer than the resource.
+    #[inline]
+    pub(crate) fn account(&self) -> &Arc<ResourceAccount> {
+        &self.core.account
+    }
+
     pub(crate) fn core(&self) -> &Arc<ResourceInner> {
         &self.core
     }
@@ -157,7 +164,7 @@ impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource")
             .field("name", &self.core.name)
-            .field("headroom", &self.core.bytes.headroom())
+            .field("headroom", &self.core.account.bytes.headroom())
             .finish_non_exhaustive()
     }
 }

@@ -27,10 +27,12 @@ const HURRY: u32 = 5;
 
 impl Sink for ResourceSink {
     fn before(&mut self) {
-        self.was_exhausted = self.core.forget_exhaustion();
+        self.was_exhausted = self.core.account.forget_exhaustion();
         self.began = self.core.clock.now();
-        self.bytes.before_measuring(&self.core.bytes, self.began, self.lag);
-        self.inodes.before_measuring(&self.core.inodes, self.began, self.lag);
+        self.bytes
+            .before_measuring(&self.core.account.bytes, self.began, self.lag);
+        self.inodes
+            .before_measuring(&self.core.account.inodes, self.began, self.lag);
         // Now already: the measurement may fail or hang, and what was closed is not held by requests again.
         self.core.tell_unseen(self.bytes.unseen());
     }
@@ -40,7 +42,7 @@ impl Sink for ResourceSink {
             Ok(reading) => reading,
             Err(error) => {
                 if self.was_exhausted {
-                    self.core.recall_exhaustion();
+                    self.core.account.exhaust();
                 }
                 self.core.take_in_failure(&error);
                 return self.core.interval();
@@ -57,8 +59,8 @@ impl Sink for ResourceSink {
             bytes.limit_moved(moved_by_others.0);
             inodes.limit_moved(moved_by_others.1);
             moved = limits.0 != bytes.limit();
-            seen = bytes.after_measuring(&core.bytes, limits.0, shows_until);
-            inodes.after_measuring(&core.inodes, limits.1, shows_until);
+            seen = bytes.after_measuring(&core.account.bytes, limits.0, shows_until);
+            inodes.after_measuring(&core.account.inodes, limits.1, shows_until);
             bytes.unseen()
         });
         if let Some(unseen) = self.visibility.observe(seen, before, reading.available) {
@@ -78,8 +80,8 @@ impl ResourceSink {
         let began = core.clock.now();
         let (mut bytes, mut inodes) = (None, None);
         core.take_in(first, began.saturating_sub(first.age), |limits, _| {
-            bytes = Some(Reconciler::open(&core.bytes, limits.0));
-            inodes = Some(Reconciler::open(&core.inodes, limits.1));
+            bytes = Some(Reconciler::open(&core.account.bytes, limits.0));
+            inodes = Some(Reconciler::open(&core.account.inodes, limits.1));
             0
         });
         #[expect(clippy::expect_used, reason = "`take_in` calls what it is given")]
@@ -98,7 +100,7 @@ impl ResourceSink {
 
     fn pace(&mut self, something_happened: bool) -> Duration {
         let interval = self.core.interval();
-        let headroom = self.core.bytes.headroom();
+        let headroom = self.core.account.bytes.headroom();
         if lock(&self.core.health).state() != State::Ok || headroom < self.bytes.limit() / 16 {
             self.quiet = 0;
             return interval / HURRY;
@@ -162,8 +164,8 @@ mod tests {
                 assert_eq!(sample(&mut sink, 7999), paces[quiet / 10]);
             }
             // So has a request of ours that shows as nothing.
-            assert!(sink.core.bytes.try_reserve(5));
-            sink.core.close(5);
+            assert!(sink.core.account.bytes.try_reserve(5));
+            sink.core.account.close(5);
             assert_eq!(sample(&mut sink, 7999), u128::from(interval));
         }
     }
@@ -171,12 +173,12 @@ mod tests {
     #[test]
     fn where_it_is_tight_it_is_looked_at_more_often() {
         let mut sink = sink(settings(Duration::from_millis(100)), Reading::new(16_000, 1600));
-        assert!(sink.core.bytes.try_reserve(1500));
+        assert!(sink.core.account.bytes.try_reserve(1500));
         assert_eq!(sample(&mut sink, 1600), 100, "a sixteenth of what may be held is left");
-        assert!(sink.core.bytes.try_reserve(1));
+        assert!(sink.core.account.bytes.try_reserve(1));
         assert_eq!(sample(&mut sink, 1600), 20);
         // In the band above the floor, although nobody holds anything.
-        sink.core.bytes.refund(1501);
+        sink.core.account.bytes.refund(1501);
         assert_eq!(sample(&mut sink, 800), 20);
     }
 
@@ -192,7 +194,10 @@ mod tests {
             });
         }
         for _ in 0..2 {
-            assert_eq!((sink.core.bytes.headroom(), sink.core.inodes.headroom()), (7920, 92));
+            assert_eq!(
+                (sink.core.account.bytes.headroom(), sink.core.account.inodes.headroom()),
+                (7920, 92)
+            );
             sink.before();
             sink.after(Ok(reading));
         }

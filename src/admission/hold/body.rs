@@ -278,9 +278,9 @@ impl<C> BodyHold<C> {
                 Ok(taken) => *more = taken,
                 Err(reason) => {
                     for (scope, more) in rules.scopes.iter().zip(added).take(place).rev() {
-                        scope.core().bytes.refund(more);
+                        scope.account().bytes.refund(more);
                     }
-                    scope.core().kick();
+                    scope.account().refresh();
                     return refuse(reason, Some(place));
                 }
             }
@@ -292,7 +292,7 @@ impl<C> BodyHold<C> {
         };
         if let Err(short) = charged {
             for (scope, more) in rules.scopes.iter().zip(added).rev() {
-                scope.core().bytes.refund(more);
+                scope.account().bytes.refund(more);
             }
             return Err(short);
         }
@@ -357,7 +357,7 @@ impl<C> BodyHold<C> {
             let closing = written.min(had);
             if closing > 0 {
                 left.store(had - closing, Relaxed);
-                scope.core().close(closing);
+                scope.account().close(closing);
             }
         }
     }
@@ -371,7 +371,7 @@ impl<C> BodyHold<C> {
             let had = left.load(Relaxed);
             let unused = unused.min(had);
             left.store(had - unused, Relaxed);
-            scope.core().bytes.refund(unused);
+            scope.account().bytes.refund(unused);
         }
     }
 }

@@ -136,7 +136,7 @@ impl<C> Pool<C> {
         self.reserve(wish).map_err(|(place, reason)| {
             let scope = self.home.rules.scopes.get(place);
             if let Some(scope) = scope {
-                scope.core().kick();
+                scope.account().refresh();
             }
             self.home.rules.refusal(reason, scope.map(|_| place), Some(wish.bytes))
         })
@@ -257,9 +257,9 @@ impl<C> Slot<C> {
             let amount = left.load(Relaxed);
             if amount > 0 {
                 if polled {
-                    scope.core().close(amount);
+                    scope.account().close(amount);
                 } else {
-                    scope.core().bytes.refund(amount);
+                    scope.account().bytes.refund(amount);
                 }
             }
         }
@@ -275,7 +275,7 @@ impl<C> Slot<C> {
     #[cold]
     fn give_back(&self, first: usize) {
         for (scope, left) in self.rules().scopes.iter().zip(&self.left).take(first).rev() {
-            scope.core().bytes.refund(left.load(Relaxed));
+            scope.account().bytes.refund(left.load(Relaxed));
         }
         if self.inodes.load(Relaxed) != 0 {
             self.end_inodes(false);
@@ -290,9 +290,9 @@ impl<C> Slot<C> {
         for (place, scope) in self.rules().scopes.iter().enumerate().rev() {
             if inodes & 1 << place != 0 {
                 if polled {
-                    scope.core().inodes.close(1);
+                    scope.account().inodes.close(1);
                 } else {
-                    scope.core().inodes.refund(1);
+                    scope.account().inodes.refund(1);
                 }
             }
         }
