@@ -1,120 +1,102 @@
+use std::sync::Arc;
+
 use crate::{
-    capacity::{Charge, Priority, Reason, SizeModel, Tariff},
-    resource::{Resource, ResourceAccount, ResourceInner, gate},
+    capacity::{Charge, ChargeModel, Priority, Reason, SizeModel},
+    resource::{Resource, ResourceAccount, gate},
 };
 
-/// One resource as one layer sees it: what its requests take of it.
+/// One resource's account as one layer charges it. Figures only: threads keep them for later requests.
 #[derive(Clone, Debug)]
-pub(crate) struct Scope {
-    resource: Resource,
-    tariff: Tariff,
+pub(super) struct Scope {
+    account: Arc<ResourceAccount>,
+    model: ChargeModel,
 }
 
-/// How many resources one layer can have: their amounts stand side by side in a hold of fixed size.
+/// How many resources one layer can have: their amounts stand side by side in a slot of fixed size.
 pub(crate) const MAX_SCOPES: usize = 8;
 
-/// What was taken of a resource.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub(super) bytes: u64,
-    pub(super) inode: bool,
-}
-
 impl Scope {
-    pub(crate) fn new(resource: Resource, charge: Charge, model: SizeModel) -> Self {
-        let tariff = Tariff::new(charge, model, resource.account().block_size);
-        Self { resource, tariff }
+    pub(super) fn new(resource: &Resource, charge: Charge, model: SizeModel) -> Self {
+        let account = resource.account().clone();
+        Self {
+            model: ChargeModel::new(charge, model, account.block_size),
+            account,
+        }
     }
 
-    #[inline]
-    pub(super) fn tariff(&self) -> &Tariff {
-        &self.tariff
-    }
-
-    pub(super) fn resource(&self) -> &Resource {
-        &self.resource
-    }
-
-    #[inline]
-    pub(super) fn core(&self) -> &ResourceInner {
-        self.resource.core()
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(super) fn account(&self) -> &ResourceAccount {
-        self.resource.account()
+        &self.account
+    }
+
+    #[inline(always)]
+    pub(super) fn model(&self) -> &ChargeModel {
+        &self.model
+    }
+
+    /// Whether the bytes of bodies land here whole, as on the disk they are written to.
+    pub(super) fn stores_bodies(&self) -> bool {
+        self.model.charge() == Charge::All
     }
 
     /// What a request that stores `bytes` takes, unless it could never fit.
-    #[inline(always)]
     pub(super) fn amount(&self, bytes: u64, priority: Priority) -> Result<u64, Reason> {
-        let amount = self.tariff.total(bytes);
-        if amount > self.account().ceiling()
-            && amount > self.account().ceiling().saturating_add(self.allowance(priority))
-        {
+        let amount = self.model.total(bytes);
+        let ceiling = self.account.ceiling();
+        if amount > ceiling && amount > ceiling.saturating_add(self.allowance(priority)) {
             return Err(Reason::ExceedsCapacity);
         }
         Ok(amount)
     }
 
-    #[inline]
     fn allowance(&self, priority: Priority) -> u64 {
         match priority {
             Priority::Usual => 0,
-            Priority::Essential => self.account().allowance(),
+            Priority::Essential => self.account.allowance(),
         }
     }
 
-    /// Takes `amount` if the resource has it.
+    /// Fast path: takes what a usual request needs while the gate is open. Headroom is never above the ceiling, so what
+    /// could never fit is not taken either.
     #[inline(always)]
-    pub(super) fn reserve(&self, amount: u64, priority: Priority) -> Result<Taken, Reason> {
-        let account = self.account();
-        let gate = account.gate();
-        if gate != gate::OPEN || priority == Priority::Essential {
-            return self.reserve_at(gate, amount, priority);
-        }
-        if !account.bytes.try_reserve(amount) {
-            return Err(Reason::Space);
-        }
-        Ok(Taken {
-            bytes: amount,
-            inode: false,
-        })
+    pub(super) fn try_take(&self, bytes: u64) -> Option<u64> {
+        let amount = self.model.total(bytes);
+        (self.account.gate() == gate::OPEN && self.account.bytes.try_reserve(amount)).then_some(amount)
     }
 
-    #[cold]
-    fn reserve_at(&self, gate: u8, amount: u64, priority: Priority) -> Result<Taken, Reason> {
-        let account = self.account();
+    /// Takes what a request needs at any gate and with any priority. Returns the amount, and whether an inode was taken.
+    pub(super) fn take(&self, bytes: u64, priority: Priority) -> Result<(u64, bool), Reason> {
+        let amount = self.amount(bytes, priority)?;
+        let account = &*self.account;
         let allowance = self.allowance(priority);
+        let gate = account.gate();
         match ResourceAccount::closed_because(gate) {
-            // That the floor is reached is no reason for whom a part of it is kept.
+            // Essential requests may use a part of the floor, so that it is reached does not refuse them.
             Some(_) if gate == gate::FULL && allowance > 0 => {}
             Some(reason) => return Err(reason),
             None => {}
         }
         if gate == gate::UNKNOWN_OPEN {
-            // Held all the same, so that the account is right when readings come again.
-            let bytes = if account.bytes.force_reserve(amount) { amount } else { 0 };
-            return Ok(Taken { bytes, inode: false });
+            return Ok((self.take_unchecked(amount), false));
         }
-        let inode = gate == gate::COUNT_INODES && self.tariff.charge() == Charge::All;
-        if inode && !account.inodes.try_reserve(1) {
+        let has_inode = gate == gate::COUNT_INODES && self.stores_bodies();
+        if has_inode && !account.inodes.try_reserve(1) {
             return Err(Reason::Inodes);
         }
         if !account.bytes.try_reserve_with(amount, allowance) {
-            if inode {
+            if has_inode {
                 account.inodes.refund(1);
             }
             return Err(Reason::Space);
         }
-        Ok(Taken { bytes: amount, inode })
+        Ok((amount, has_inode))
     }
 
-    /// Takes `more` for a request that has been admitted already. Only a closed gate refuses by itself: a body that
-    /// flows may go on while its bytes fit, also when the resource is called full.
+    /// Takes `more` for a request that is admitted already. A body that flows goes on while its bytes fit, even when the
+    /// resource counts as full.
     #[inline]
     pub(super) fn extend(&self, more: u64, priority: Priority) -> Result<u64, Reason> {
-        let account = self.account();
+        let account = &*self.account;
         if account.is_exhausted() {
             return Err(Reason::Space);
         }
@@ -122,8 +104,14 @@ impl Scope {
             return Ok(more);
         }
         match account.gate() {
-            gate::UNKNOWN_OPEN => Ok(if account.bytes.force_reserve(more) { more } else { 0 }),
+            gate::UNKNOWN_OPEN => Ok(self.take_unchecked(more)),
             gate => Err(ResourceAccount::closed_because(gate).unwrap_or(Reason::Space)),
         }
+    }
+
+    /// Takes the amount whether it fits or not, so that the account is right when readings come again. Absurd amounts are
+    /// not counted.
+    fn take_unchecked(&self, amount: u64) -> u64 {
+        if self.account.bytes.force_reserve(amount) { amount } else { 0 }
     }
 }

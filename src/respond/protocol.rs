@@ -206,6 +206,11 @@ impl Spoken {
     pub(super) fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
         Self(Some(Wording::by(signs, request)))
     }
+
+    /// Whether a request with an empty body may announce bytes that later requests bring.
+    pub(super) fn announces_later_bytes(self) -> bool {
+        matches!(self.0, Some(Wording::Tus | Wording::ResumableUpload))
+    }
 }
 
 /// What shows in a request's headers of the protocol that it speaks. Found in one pass: to look for each took ten times
