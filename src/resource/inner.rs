@@ -140,19 +140,19 @@ impl ResourceInner {
 
     /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
     /// inodes that it is given, told by how much others have moved them since the last reading, and returns what is
-    /// unseen. Returns the former `available`.
+    /// unseen.
     pub(super) fn take_in(
         &self,
         reading: &Reading,
         taken_at: Duration,
         reconcile: impl FnOnce((i64, i64), (i64, i64)) -> u64,
-    ) -> u64 {
+    ) {
         let mut health = lock(&self.health);
         let settings = health.settings;
         let limits = limits(&settings, reading);
         let unseen = reconcile(limits, std::mem::take(&mut health.moved));
         self.tell_unseen(unseen);
-        let before = std::mem::replace(&mut health.reading, *reading);
+        health.reading = *reading;
         health.read_at = taken_at;
         health.limit = limits.0;
         health.error = None;
@@ -173,7 +173,6 @@ impl ResourceInner {
             self.tell(&Event::ProbeRecovered { resource: &self.name });
         }
         self.tell_state(left, to, reading.available, floor);
-        before.available
     }
 
     fn tell_state(&self, left: Option<State>, to: State, available: u64, floor: u64) {

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::inner::{ResourceInner, lock};
 use crate::{
-    capacity::{Event, Reading, Reconciler, State, Visibility},
+    capacity::{Reading, Reconciler, State},
     probe::{ProbeError, Sink},
 };
 
@@ -11,7 +11,6 @@ pub(crate) struct ResourceSink {
     core: Arc<ResourceInner>,
     bytes: Reconciler,
     inodes: Reconciler,
-    visibility: Visibility,
     began: Duration,
     lag: Duration,
     /// The storage had said that it is full when the measurement began.
@@ -55,7 +54,7 @@ impl Sink for ResourceSink {
             core, bytes, inodes, ..
         } = &mut *self;
         let (mut moved, mut seen) = (false, 0);
-        let before = core.take_in(&reading, taken_at, |limits, moved_by_others| {
+        core.take_in(&reading, taken_at, |limits, moved_by_others| {
             bytes.limit_moved(moved_by_others.0);
             inodes.limit_moved(moved_by_others.1);
             moved = limits.0 != bytes.limit();
@@ -63,13 +62,6 @@ impl Sink for ResourceSink {
             inodes.after_measuring(&core.account.inodes, limits.1, shows_until);
             bytes.unseen()
         });
-        if let Some(unseen) = self.visibility.observe(seen, before, reading.available) {
-            self.core.tell(&Event::WritesUnseen {
-                resource: &self.core.name,
-                closed: unseen.closed,
-                seen: unseen.seen,
-            });
-        }
         self.pace(moved || seen > 0)
     }
 }
@@ -89,7 +81,6 @@ impl ResourceSink {
         Self {
             bytes,
             inodes,
-            visibility: Visibility::default(),
             began,
             lag: first.lag,
             was_exhausted: false,
