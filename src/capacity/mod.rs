@@ -17,7 +17,6 @@ mod refusal;
 mod size;
 mod slab;
 mod state;
-mod visibility;
 mod write_buffer;
 
 #[cfg(storage_guard_loom)]
@@ -43,6 +42,5 @@ pub use size::{ParseSizeError, format_size, parse_size};
 pub(crate) use slab::Slab;
 pub use state::State;
 pub(crate) use state::{Bands, StateMachine};
-pub(crate) use visibility::Visibility;
 pub(crate) use write_buffer::Closing;
 pub use write_buffer::WriteBuffer;

@@ -23,7 +23,7 @@ pub(crate) struct ResourceAccount {
     ceiling: AtomicU64,
     /// The part of the floor that essential requests may use.
     allowance: AtomicU64,
-    /// The storage said that it is full, and no reading has begun since.
+    /// The storage said that it is full, and no reading taken later has arrived.
     exhausted: AtomicBool,
     signal: Arc<Signal>,
 }
@@ -101,12 +101,7 @@ impl ResourceAccount {
         self.allowance.store(allowance, Relaxed);
     }
 
-    pub(super) fn exhaust(&self) {
-        self.exhausted.store(true, Relaxed);
-    }
-
-    /// A measurement begins: what the storage said before is outdated by its reading. Tells whether it said so.
-    pub(super) fn forget_exhaustion(&self) -> bool {
-        self.exhausted.swap(false, Relaxed)
+    pub(super) fn set_exhausted(&self, exhausted: bool) {
+        self.exhausted.store(exhausted, Relaxed);
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Health {
     read_at: Duration,
     /// Since when nothing is known, if so.
     unknown_since: Option<Duration>,
+    /// When the storage last said that it is full, unless a later reading has arrived.
+    exhausted_at: Option<Duration>,
     error: Option<String>,
     states: StateMachine,
     pub(super) forced: Option<State>,
@@ -74,6 +76,7 @@ impl ResourceInner {
                 reading: *first,
                 read_at: clock.now().saturating_sub(first.age),
                 unknown_since: None,
+                exhausted_at: None,
                 error: None,
                 states: StateMachine::default(),
                 forced: None,
@@ -88,11 +91,13 @@ impl ResourceInner {
         }
     }
 
-    /// The storage itself said that it is full: admits nothing until a reading that begins after this.
+    /// The storage itself said that it is full: admits nothing until a reading that was taken later has arrived.
     pub(crate) fn exhaust(&self) {
-        let health = lock(&self.health);
-        self.account.exhaust();
-        self.set_gate(&health, self.clock.now());
+        let mut health = lock(&self.health);
+        let now = self.clock.now();
+        health.exhausted_at = Some(now);
+        self.account.set_exhausted(true);
+        self.set_gate(&health, now);
         drop(health);
         self.account.refresh();
     }
@@ -140,22 +145,26 @@ impl ResourceInner {
 
     /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
     /// inodes that it is given, told by how much others have moved them since the last reading, and returns what is
-    /// unseen. Returns the former `available`.
+    /// unseen.
     pub(super) fn take_in(
         &self,
         reading: &Reading,
         taken_at: Duration,
         reconcile: impl FnOnce((i64, i64), (i64, i64)) -> u64,
-    ) -> u64 {
+    ) {
         let mut health = lock(&self.health);
         let settings = health.settings;
         let limits = limits(&settings, reading);
         let unseen = reconcile(limits, std::mem::take(&mut health.moved));
         self.tell_unseen(unseen);
-        let before = std::mem::replace(&mut health.reading, *reading);
+        health.reading = *reading;
         health.read_at = taken_at;
         health.limit = limits.0;
         health.error = None;
+        if health.exhausted_at.is_some_and(|at| at <= taken_at) {
+            health.exhausted_at = None;
+            self.account.set_exhausted(false);
+        }
         self.set_bounds(&health);
         let now = self.clock.now();
         // A reading may be good and yet too old, when it was published long ago.
@@ -173,7 +182,6 @@ impl ResourceInner {
             self.tell(&Event::ProbeRecovered { resource: &self.name });
         }
         self.tell_state(left, to, reading.available, floor);
-        before.available
     }
 
     fn tell_state(&self, left: Option<State>, to: State, available: u64, floor: u64) {
@@ -226,12 +234,14 @@ impl ResourceInner {
             .unknown_since
             .and_then(|since| health.settings.policy.after(now.saturating_sub(since)));
         let inodes = health.reading.inodes.map(|inodes| inodes.available);
+        let is_exhausted = health.exhausted_at.is_some();
         let value = match fallback {
-            Some(Fallback::Open) => gate::UNKNOWN_OPEN,
             Some(Fallback::Closed) => gate::UNKNOWN_CLOSED,
-            None if !health.reading.writable => gate::READ_ONLY,
-            None if health.state() == State::Full || self.account.is_exhausted() => gate::FULL,
-            None => match inodes {
+            // A storage that said it is full is not unknown.
+            Some(Fallback::Open) if !is_exhausted => gate::UNKNOWN_OPEN,
+            _ if !health.reading.writable => gate::READ_ONLY,
+            _ if is_exhausted || health.state() == State::Full => gate::FULL,
+            _ => match inodes {
                 Some(available) if available <= health.settings.inode_floor => gate::NO_INODES,
                 Some(available) if available < PLENTY_OF_INODES => gate::COUNT_INODES,
                 _ => gate::OPEN,

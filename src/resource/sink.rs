@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::inner::{ResourceInner, lock};
 use crate::{
-    capacity::{Event, Reading, Reconciler, State, Visibility},
+    capacity::{Reading, Reconciler, State},
     probe::{ProbeError, Sink},
 };
 
@@ -11,11 +11,8 @@ pub(crate) struct ResourceSink {
     core: Arc<ResourceInner>,
     bytes: Reconciler,
     inodes: Reconciler,
-    visibility: Visibility,
     began: Duration,
     lag: Duration,
-    /// The storage had said that it is full when the measurement began.
-    was_exhausted: bool,
     /// Samples in a row between which nothing happened.
     quiet: u32,
 }
@@ -27,7 +24,6 @@ const HURRY: u32 = 5;
 
 impl Sink for ResourceSink {
     fn before(&mut self) {
-        self.was_exhausted = self.core.account.forget_exhaustion();
         self.began = self.core.clock.now();
         self.bytes
             .before_measuring(&self.core.account.bytes, self.began, self.lag);
@@ -41,9 +37,6 @@ impl Sink for ResourceSink {
         let reading = match outcome {
             Ok(reading) => reading,
             Err(error) => {
-                if self.was_exhausted {
-                    self.core.account.exhaust();
-                }
                 self.core.take_in_failure(&error);
                 return self.core.interval();
             }
@@ -55,7 +48,7 @@ impl Sink for ResourceSink {
             core, bytes, inodes, ..
         } = &mut *self;
         let (mut moved, mut seen) = (false, 0);
-        let before = core.take_in(&reading, taken_at, |limits, moved_by_others| {
+        core.take_in(&reading, taken_at, |limits, moved_by_others| {
             bytes.limit_moved(moved_by_others.0);
             inodes.limit_moved(moved_by_others.1);
             moved = limits.0 != bytes.limit();
@@ -63,13 +56,6 @@ impl Sink for ResourceSink {
             inodes.after_measuring(&core.account.inodes, limits.1, shows_until);
             bytes.unseen()
         });
-        if let Some(unseen) = self.visibility.observe(seen, before, reading.available) {
-            self.core.tell(&Event::WritesUnseen {
-                resource: &self.core.name,
-                closed: unseen.closed,
-                seen: unseen.seen,
-            });
-        }
         self.pace(moved || seen > 0)
     }
 }
@@ -89,10 +75,8 @@ impl ResourceSink {
         Self {
             bytes,
             inodes,
-            visibility: Visibility::default(),
             began,
             lag: first.lag,
-            was_exhausted: false,
             quiet: 0,
             core,
         }
@@ -121,16 +105,20 @@ mod tests {
     use crate::{
         capacity::Floor,
         clock::ManualClock,
-        resource::{ResourceSettings, inner::Fixed},
+        probe::Watched,
+        resource::{FailurePolicy, ResourceSettings, gate, inner::Fixed},
     };
 
     fn sink(settings: ResourceSettings, first: Reading) -> ResourceSink {
+        sink_at(ManualClock::new(), settings, first)
+    }
+
+    fn sink_at(clock: ManualClock, settings: ResourceSettings, first: Reading) -> ResourceSink {
         let fixed = Fixed {
             first_measurement_within: Duration::from_secs(1),
             observers: Vec::new(),
         };
-        let clock = Arc::new(ManualClock::new());
-        let core = ResourceInner::new("r".into(), settings, fixed, Arc::default(), clock, &first);
+        let core = ResourceInner::new("r".into(), settings, fixed, Arc::default(), Arc::new(clock), &first);
         ResourceSink::open(Arc::new(core), &first)
     }
 
@@ -180,6 +168,43 @@ mod tests {
         // In the band above the floor, although nobody holds anything.
         sink.core.account.bytes.refund(1501);
         assert_eq!(sample(&mut sink, 800), 20);
+    }
+
+    #[test]
+    fn only_a_later_reading_ends_exhaustion() {
+        let clock = ManualClock::new();
+        let reading = Reading::new(16_000, 8000);
+        let failing_open = settings(Duration::from_secs(1)).on_probe_failure(FailurePolicy::Open);
+        let mut sink = sink_at(clock.clone(), failing_open, reading);
+        let core = sink.core.clone();
+        let is_closed = || core.account.gate() == gate::FULL && core.account.is_exhausted();
+        let read = |sink: &mut ResourceSink, reading| {
+            sink.before();
+            sink.after(Ok(reading));
+        };
+        core.exhaust();
+        assert!(is_closed());
+
+        sink.before();
+        core.reconfigure(failing_open.inode_floor(1));
+        assert!(is_closed(), "while a measurement hangs");
+        clock.advance(Duration::from_secs(60));
+        core.check_age();
+        assert!(is_closed(), "after it hung for too long");
+        sink.after(Err(ProbeError::custom("no answer")));
+        assert!(is_closed(), "after it failed");
+
+        sink.before();
+        clock.advance(Duration::from_secs(1));
+        core.exhaust();
+        sink.after(Ok(reading));
+        assert!(is_closed(), "the reading began before");
+        read(&mut sink, reading.with_age(Duration::from_millis(1)));
+        assert!(is_closed(), "the reading was taken before");
+
+        read(&mut sink, reading);
+        assert!(!core.account.is_exhausted());
+        assert_eq!(core.account.gate(), gate::OPEN);
     }
 
     #[test]

@@ -1,9 +1,14 @@
-//! When a resource is measured out of turn.
+//! When a resource is measured out of turn, and what readings alone do not cause.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use tower::{Layer, service_fn};
-use tower_storage_guard::{Floor, Reading, Resource, WriteBuffer};
+use tower_storage_guard::{
+    Charge, Event, Floor, Reading, Resource, StorageGuardLayer, WriteBuffer, test_util::FakeResource,
+};
 
 use crate::support::*;
 
@@ -72,4 +77,21 @@ async fn neither_does_a_refusal() {
     let streamed = layer.layer(service_fn(reads_all));
     assert_eq!(status(&streamed, chunks(&[60, 60])).await, 507);
     is_measured(&measured);
+}
+
+/// Memory that is used again, and a handler that overwrites files, close bytes that no reading ever shows.
+#[tokio::test]
+async fn steady_readings_cause_no_event() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let sink = events.clone();
+    let resource = FakeResource::with(Reading::new(TOTAL, TOTAL), |builder| {
+        builder.observer(move |event: &Event<'_>| sink.lock().unwrap().push(format!("{event:?}")))
+    });
+    let layer = StorageGuardLayer::builder().resource_charged(resource.resource(), Charge::Window(1 << 20));
+    let service = layer.build().unwrap().layer(service_fn(reads_all));
+    for _ in 0..1000 {
+        assert_eq!(status(&service, zeros(1 << 20)).await, 200);
+        resource.sample();
+    }
+    assert_eq!(*events.lock().unwrap(), [""; 0]);
 }
