@@ -7,9 +7,13 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Waker,
     thread,
     time::{Duration, Instant},
 };
+
+#[cfg(feature = "tokio")]
+pub(crate) use deadline::Deadline;
 
 /// The distance between two looks, and the resolution of all times here.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -45,8 +49,12 @@ struct Schedule {
     due: Instant,
 }
 
+/// The waker of a pending [`Deadline`]; `None` once the deadline has passed.
+type WakerSlot = Mutex<Option<Waker>>;
+
 struct Registry {
     periodic: Vec<Schedule>,
+    deadlines: Vec<(Instant, Weak<WakerSlot>)>,
     kept: Vec<Box<dyn Kept>>,
     is_running: bool,
 }
@@ -84,13 +92,14 @@ impl Registry {
     const fn new() -> Self {
         Self {
             periodic: Vec::new(),
+            deadlines: Vec::new(),
             kept: Vec::new(),
             is_running: false,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.periodic.is_empty() && self.kept.is_empty()
+        self.periodic.is_empty() && self.deadlines.is_empty() && self.kept.is_empty()
     }
 
     /// Takes out what is due, and forgets what was dropped. Runs and drops nothing itself, because whatever runs or drops
@@ -105,6 +114,12 @@ impl Registry {
             }
             schedule.task.strong_count() > 0
         });
+        self.deadlines.retain(|(time, slot)| {
+            if *time <= now {
+                due.wakers.extend(slot.upgrade().and_then(|slot| lock(&slot).take()));
+            }
+            *time > now && slot.strong_count() > 0
+        });
         (self.kept, due.unneeded) = mem::take(&mut self.kept).into_iter().partition(|kept| kept.is_needed());
         due
     }
@@ -112,12 +127,16 @@ impl Registry {
 
 #[derive(Default)]
 struct Due {
+    wakers: Vec<Waker>,
     tasks: Vec<Arc<dyn Periodic>>,
     unneeded: Vec<Box<dyn Kept>>,
 }
 
 impl Due {
     fn run(self) {
+        for waker in self.wakers {
+            isolate(|| waker.wake());
+        }
         for task in self.tasks {
             isolate(|| task.tick());
         }
@@ -127,7 +146,7 @@ impl Due {
     }
 }
 
-/// Keeps a panic in a caller's code (an observer, a recorder) from ending the thread.
+/// Keeps a panic in a caller's code (an observer, a recorder, a waker) from ending the thread.
 fn isolate(work: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(work));
 }
@@ -135,6 +154,61 @@ fn isolate(work: impl FnOnce()) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is locked here is sound after any assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(feature = "tokio")]
+mod deadline {
+    use std::{
+        pin::Pin,
+        sync::{Arc, Mutex},
+        task::{Context, Poll},
+        time::{Duration, Instant},
+    };
+
+    use super::{WakerSlot, lock, register};
+
+    /// A future that completes at the first tick after its time. Needs no timer of the runtime.
+    #[derive(Debug)]
+    pub(crate) struct Deadline {
+        time: Instant,
+        slot: Option<Arc<WakerSlot>>,
+    }
+
+    impl Deadline {
+        pub(crate) fn after(delay: Duration) -> Self {
+            /// What any clock can add. No deadline is further away.
+            const FAR: Duration = Duration::from_secs(1 << 30);
+            Self {
+                time: Instant::now() + delay.min(FAR),
+                slot: None,
+            }
+        }
+    }
+
+    impl Future for Deadline {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            if let Some(slot) = &self.slot {
+                return match &mut *lock(slot) {
+                    Some(waker) => {
+                        waker.clone_from(context.waker());
+                        Poll::Pending
+                    }
+                    None => Poll::Ready(()),
+                };
+            }
+            let slot = Arc::new(Mutex::new(Some(context.waker().clone())));
+            let entry = (self.time, Arc::downgrade(&slot));
+            self.slot = Some(slot);
+            // Without a thread no deadline would ever pass.
+            if register(|registry| registry.deadlines.push(entry)) {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +257,24 @@ mod tests {
         assert!(registry.is_empty());
     }
 
+    #[test]
+    fn deadlines_wake_once_and_are_forgotten_when_dropped() {
+        let start = Instant::now();
+        let slots = [(); 3].map(|()| Arc::new(Mutex::new(Some(Waker::noop().clone()))));
+        let mut registry = Registry::new();
+        for (delay, slot) in (1..).zip(&slots) {
+            registry.deadlines.push((start + delay * TICK, Arc::downgrade(slot)));
+        }
+        let passed = || slots.each_ref().map(|slot| lock(slot).is_none());
+        registry.tick(start);
+        assert_eq!(passed(), [false; 3]);
+        registry.tick(start + 2 * TICK);
+        assert_eq!((passed(), registry.deadlines.len()), ([true, true, false], 1));
+        drop(slots);
+        registry.tick(start + 2 * TICK);
+        assert!(registry.is_empty());
+    }
+
     struct Owner(Arc<()>);
 
     impl Kept for Owner {
@@ -226,5 +318,20 @@ mod tests {
         while task.0.load(Relaxed) < 2 {
             thread::sleep(TICK);
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_deadline_needs_no_timer_of_the_runtime() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let start = Instant::now();
+        runtime.block_on(Deadline::after(TICK));
+        assert!(start.elapsed() >= TICK);
+        runtime.block_on(Deadline::after(Duration::ZERO));
+        let mut far = Deadline::after(Duration::MAX);
+        let mut context = std::task::Context::from_waker(Waker::noop());
+        assert!(Future::poll(std::pin::Pin::new(&mut far), &mut context).is_pending());
     }
 }
