@@ -92,6 +92,7 @@
 )]
 
 mod admission;
+mod background;
 mod capacity;
 mod clock;
 #[cfg(feature = "serde")]

@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool, AtomicU64, AtomicUsize,
+            AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Relaxed},
         },
     },
@@ -71,7 +71,7 @@ impl Linger {
         self
     }
 
-    /// Sets how long a connection is kept at most. Default: 1 s.
+    /// Sets how long a connection is kept at most, to within 100 ms. Default: 1 s.
     pub const fn hold_for(mut self, time: Duration) -> Self {
         self.hold_for = time;
         self
@@ -111,8 +111,6 @@ pub(super) struct Lingering {
     kept: AtomicUsize,
     so_far: AtomicU64,
     overflow: AtomicU64,
-    /// Tokio has no way to ask whether a runtime keeps time; known once it was tried.
-    without_time: AtomicBool,
 }
 
 /// What happens to the body of a refused request.
@@ -134,7 +132,6 @@ impl Lingering {
             kept: AtomicUsize::new(0),
             so_far: AtomicU64::new(0),
             overflow: AtomicU64::new(0),
-            without_time: AtomicBool::new(false),
         })
     }
 
@@ -177,7 +174,7 @@ impl Lingering {
         let Linger {
             connections, hold_for, ..
         } = self.settings;
-        connections > 0 && !hold_for.is_zero() && !self.without_time.load(Relaxed) && runtime::is_there()
+        connections > 0 && !hold_for.is_zero() && runtime::is_there()
     }
 
     /// Keeps the body for a while, or drops it where that is not possible.
@@ -195,9 +192,7 @@ impl Lingering {
             let Some(place) = self.take_place() else { return };
             Some(place)
         };
-        if !runtime::spawn(body, read_at_most, hold, self.settings.hold_for, place) {
-            self.without_time.store(true, Relaxed);
-        }
+        runtime::spawn(body, read_at_most, hold, self.settings.hold_for, place);
     }
 
     fn take_place(self: &Arc<Self>) -> Option<Place> {
@@ -312,51 +307,44 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 mod runtime {
     use std::{
         future::{Future, poll_fn},
-        panic::{AssertUnwindSafe, catch_unwind},
-        pin::{Pin, pin},
+        pin::Pin,
         task::Poll,
         time::Duration,
     };
 
     use http_body::Body;
-    use tokio::{runtime::Handle, time::sleep};
+    use tokio::runtime::Handle;
 
     use super::{Place, poll_read};
+    use crate::background::Deadline;
 
     pub(super) fn is_there() -> bool {
         Handle::try_current().is_ok()
     }
 
-    /// Tells `false` when the runtime keeps no time.
-    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, place: Option<Place>) -> bool
+    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, place: Option<Place>)
     where
         B: Body + Send + Unpin + 'static,
     {
         // Dropped outside of a runtime, as when the server is gone already.
-        let Ok(runtime) = Handle::try_current() else {
-            return true;
-        };
-        let Ok(timer) = catch_unwind(AssertUnwindSafe(|| sleep(time))) else {
-            return false;
-        };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut deadline = Deadline::after(time);
         runtime.spawn(async move {
             let _place = place;
             let mut body = body;
-            let mut timer = pin!(timer);
-            let ended = read(&mut body, read_at_most, timer.as_mut()).await;
+            let ended = read(&mut body, read_at_most, &mut deadline).await;
             if hold && !ended {
-                timer.await;
+                deadline.await;
             }
         });
-        true
     }
 
     /// Reads up to so many bytes. Tells whether the body or the time is at its end.
-    async fn read<B: Body + Unpin>(body: &mut B, at_most: u64, mut timer: Pin<&mut impl Future>) -> bool {
+    async fn read<B: Body + Unpin>(body: &mut B, at_most: u64, deadline: &mut Deadline) -> bool {
         let mut left = at_most;
         poll_fn(|context| match poll_read(body, &mut left, context) {
             // After the body: on a busy machine its end may be here when the time is up.
-            Poll::Pending => timer.as_mut().poll(context).map(|_| true),
+            Poll::Pending => Pin::new(&mut *deadline).poll(context).map(|_| true),
             ended => ended,
         })
         .await
@@ -375,7 +363,5 @@ mod runtime {
         false
     }
 
-    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Option<Place>) -> bool {
-        true
-    }
+    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Option<Place>) {}
 }

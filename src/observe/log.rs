@@ -7,10 +7,13 @@ use std::{
             Ordering::{AcqRel, Relaxed},
         },
     },
+    time::Duration,
 };
 
-use super::ticker::{Ticked, every_second};
-use crate::{Event, Observer, Reason, Refusal, State};
+use crate::{
+    Event, Observer, Reason, Refusal, State,
+    background::{Periodic, every},
+};
 
 /// Tells [`tracing`] of events: one line at each change of state and each change of a probe's health. Of refusals at most
 /// five in ten seconds have a line of their own, and one more line says how many were left out, by reason; so a flood of
@@ -46,8 +49,7 @@ impl TracingObserver {
     #[must_use]
     pub fn new() -> Self {
         let observer = Self::without_thread();
-        let weak = Arc::downgrade(&observer.lines);
-        every_second(weak);
+        every(Duration::from_secs(1), &observer.lines);
         observer
     }
 
@@ -190,7 +192,7 @@ impl Lines {
     }
 }
 
-impl Ticked for Lines {
+impl Periodic for Lines {
     fn tick(&self) {
         if self.seconds.fetch_add(1, Relaxed) + 1 >= SECONDS {
             self.seconds.store(0, Relaxed);

@@ -13,7 +13,6 @@ mod readiness;
 #[cfg(feature = "status")]
 mod status;
 mod tenants;
-mod ticker;
 
 pub use health::HealthService;
 #[cfg(feature = "tracing")]

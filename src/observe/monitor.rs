@@ -4,15 +4,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     LedgerFigures, Readiness, ReadinessHandle, TenantFigures, TenantRow,
     history::{History, Point, STEP},
-    ticker::{Ticked, every_second},
 };
-use crate::{BuildError, LayerReport, Resource, ResourceReport, StorageGuardLayer};
+use crate::{
+    BuildError, LayerReport, Resource, ResourceReport, StorageGuardLayer,
+    background::{Periodic, every},
+};
 
 /// Keeps an eye on layers and resources: what a [`StatusService`](crate::StatusService) shows, what is published as
 /// metrics, and the last quarter of an hour.
@@ -194,7 +196,7 @@ impl Shared {
     }
 }
 
-impl Ticked for Shared {
+impl Periodic for Shared {
     fn tick(&self) {
         let mut record = self.record();
         record.ticks += 1;
@@ -286,8 +288,7 @@ impl MonitorBuilder {
         if self.manual {
             return Ok(Monitor { shared });
         }
-        let weak = Arc::downgrade(&shared);
-        every_second(weak);
+        every(Duration::from_secs(1), &shared);
         Ok(Monitor { shared })
     }
 }

@@ -15,7 +15,6 @@ pub(crate) mod memory;
 pub(crate) mod pressure;
 mod publisher;
 mod sampler;
-mod watchdog;
 
 pub use ballast::{Ballast, BallastError, BallastErrorKind};
 pub use disk::DiskProbe;
@@ -28,7 +27,6 @@ pub use publisher::{Measurement, Publisher, PublisherProbe};
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use sampler::sample;
 pub(crate) use sampler::{Sampler, Signal, Sink};
-pub(crate) use watchdog::{Watched, watch};
 
 use crate::{BoxError, capacity::Reading};
 

@@ -2,13 +2,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     FailurePolicy, Resource, ResourceSettings, Sampling,
-    inner::{Fixed, ResourceInner, watched},
+    inner::{Fixed, ResourceInner},
     sink::ResourceSink,
 };
 use crate::{
+    background::{TICK, every},
     capacity::{BuildError, Floor, Observer},
     clock::{Clock, SystemClock},
-    probe::{CapacityProbe, Sampler, Signal, watch},
+    probe::{CapacityProbe, Sampler, Signal},
 };
 
 /// Settings of a [`Resource`]; made by [`Resource::builder`] or [`Resource::disk`].
@@ -165,7 +166,7 @@ impl ResourceBuilder {
             reason = "`start` succeeds only after it has called `open`"
         )]
         let core = opened.expect("the sampler opened the account");
-        watch(watched(&core));
+        every(TICK, &core);
         Ok(Resource::from_parts(core, Sampling::Thread(sampler)))
     }
 }

@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -8,9 +8,10 @@ use std::{
 
 use super::{Fallback, ResourceAccount, ResourceReport, ResourceSettings, gate};
 use crate::{
+    background::Periodic,
     capacity::{Event, Observer, Reading, State, StateMachine, notify},
     clock::Clock,
-    probe::{ProbeError, Signal, Watched},
+    probe::{ProbeError, Signal},
 };
 
 /// What a resource was built with and never changes.
@@ -283,8 +284,9 @@ impl ResourceInner {
     }
 }
 
-impl Watched for ResourceInner {
-    fn check_age(&self) {
+/// Finds out whether the last reading is too old; the sampler may hang.
+impl Periodic for ResourceInner {
+    fn tick(&self) {
         let mut health = lock(&self.health);
         let now = self.clock.now();
         let age = now.saturating_sub(health.read_at);
@@ -323,12 +325,6 @@ fn difference(a: u64, b: u64) -> i64 {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is locked here is plain data that is sound after any assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// For the watchdog.
-pub(crate) fn watched(core: &Arc<ResourceInner>) -> Weak<dyn Watched> {
-    let weak: Weak<ResourceInner> = Arc::downgrade(core);
-    weak
 }
 
 #[cfg(test)]

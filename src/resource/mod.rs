@@ -22,7 +22,7 @@ pub use self::{
     settings::ResourceSettings,
 };
 #[cfg(any(test, feature = "test-util"))]
-use crate::probe::Watched;
+use crate::background::Periodic;
 use crate::{
     capacity::{BuildError, State},
     probe::{CapacityProbe, DiskProbe, ProbeError, Sampler},
@@ -134,7 +134,7 @@ impl Resource {
     /// Looks now whether the last reading is too old, as the watchdog does from time to time.
     #[cfg(any(test, feature = "test-util"))]
     pub fn check_age(&self) {
-        Watched::check_age(&*self.core);
+        self.core.tick();
     }
 
     /// Whether both are handles of the same resource.

@@ -1,10 +1,15 @@
-//! Where nothing can be kept, because there is no runtime or it keeps no time.
+//! Lingering needs a Tokio runtime, and nothing of it but its tasks.
 
 use std::{
     convert::Infallible,
+    panic,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
+    thread,
 };
 
 use axum::body::Bytes;
@@ -27,7 +32,7 @@ fn without_a_runtime_the_body_is_dropped() {
 
 #[test]
 fn so_it_is_when_the_runtime_is_gone() {
-    let runtime = with_time();
+    let runtime = without_time();
     let layer = layer();
     let (answer, body) = runtime.block_on(async { refuse(&layer) });
     drop(runtime);
@@ -36,32 +41,40 @@ fn so_it_is_when_the_runtime_is_gone() {
     assert!(is_gone(&body));
 }
 
+/// A program built with `panic = "abort"` dies of a panic even where it would be caught.
 #[test]
-fn so_it_is_in_a_runtime_that_keeps_no_time() {
-    let runtime = Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
+fn a_runtime_without_time_lingers_and_never_panics() {
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (count, this_thread) = (panics.clone(), thread::current().id());
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == this_thread {
+            count.fetch_add(1, Relaxed);
+        }
+        usual(info);
+    }));
+    without_time().block_on(async {
         let layer = layer();
         for _ in 0..3 {
             let (answer, body) = refuse(&layer);
             assert_eq!(answer.status(), 507);
+            assert_eq!(answer.headers().get(CONNECTION).unwrap(), "close");
             drop(answer);
-            assert!(is_gone(&body));
+            tokio::task::yield_now().await;
+            assert!(!is_gone(&body));
         }
-        // Known by now, and said in time.
-        let (answer, _) = refuse(&layer);
-        assert_eq!(answer.headers().get(CONNECTION).unwrap(), "close");
-    });
-    // Other layers have nothing to do with that.
-    with_time().block_on(async {
-        let (answer, body) = refuse(&layer());
+        // It is let go when its time is up.
+        let (answer, body) = refuse(&layer);
         drop(answer);
-        tokio::task::yield_now().await;
-        assert!(!is_gone(&body));
+        while !is_gone(&body) {
+            tokio::task::yield_now().await;
+        }
     });
+    assert_eq!(panics.load(Relaxed), 0);
 }
 
-fn with_time() -> Runtime {
-    Builder::new_current_thread().enable_time().build().unwrap()
+fn without_time() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
 }
 
 fn layer() -> StorageGuardLayer {

@@ -18,8 +18,9 @@ use std::{
 use scan::{Finding, ModulePath, Scanner, What, module_of};
 
 /// Each may import those with a smaller number. Equal ones do not know each other.
-const FLOORS: [(&str, u8); 9] = [
+const FLOORS: [(&str, u8); 10] = [
     ("sync", 0),
+    ("background", 1),
     ("capacity", 1),
     ("clock", 1),
     ("probe", 2),
