@@ -27,44 +27,34 @@ pub(crate) struct Answers {
 }
 
 /// What is remembered of a request in case that it is refused late.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Remembered {
-    /// None: as the service's own answer.
-    wording: Option<Wording>,
-    head: Option<Box<Head>>,
+    /// A dialect's code; 0: like the service's own answer.
+    pub(crate) code: u8,
+    pub(crate) head: Option<Box<Head>>,
 }
 
 impl Answers {
-    /// What a late answer will need. Allocates only for a renderer that wants the head.
-    ///
-    /// Headers are looked at only where the length is unknown: a single look-up costs a third of the decision, and a
-    /// request of known length is rarely refused late.
-    #[inline(always)]
-    pub(crate) fn remember(&self, request: HeadRef<'_>, length_is_known: bool, spoken: Spoken) -> Remembered {
-        if self.renderer.is_none() && self.protocol.is_none() && length_is_known {
-            return Remembered {
-                wording: None,
-                head: None,
-            };
-        }
-        self.remember_head(request, spoken)
+    /// Whether a late answer needs something of every request.
+    pub(crate) fn remembers_always(&self) -> bool {
+        self.renderer.is_some() || self.protocol.is_some()
     }
 
-    #[inline(never)]
-    fn remember_head(&self, request: HeadRef<'_>, spoken: Spoken) -> Remembered {
+    /// What a late answer will need. Allocates only for a renderer that wants the head.
+    ///
+    /// Without a protocol that is set, it is the dialect that was seen in the headers while the length was looked for. A
+    /// request of known length is rarely refused late, and its headers are not looked at.
+    pub(crate) fn remember(&self, request: HeadRef<'_>, spoken: Spoken) -> Remembered {
+        let (mut wording, mut head) = (spoken.0, None);
         if let Some(renderer) = &self.renderer {
-            return Remembered {
-                wording: None,
-                head: renderer.keeps_head().then(|| Box::new(request.to_head())),
-            };
+            wording = None;
+            head = renderer.keeps_head().then(|| Box::new(request.to_head()));
+        } else if let Some(protocol) = self.protocol {
+            wording = Some(Wording::of(protocol, request.headers));
         }
-        let wording = match self.protocol {
-            Some(protocol) => Wording::of(protocol, request.headers),
-            None => spoken.0.unwrap_or_else(|| Wording::detect(request)),
-        };
         Remembered {
-            wording: Some(wording),
-            head: None,
+            code: wording.map_or(0, Wording::code),
+            head,
         }
     }
 
@@ -103,8 +93,7 @@ impl Answers {
         remembered: Remembered,
         replaced: Option<&HeaderMap>,
     ) -> Response<Bytes> {
-        let wording = remembered
-            .wording
+        let wording = Wording::from_code(remembered.code)
             .unwrap_or_else(|| replaced.map_or(Wording::Problem, Wording::in_place_of));
         self.write(refusal, wording, &remembered.head.unwrap_or_default())
     }

@@ -131,6 +131,10 @@ impl LengthHints {
         }
     }
 
+    pub(crate) fn is_always(&self) -> bool {
+        self.always
+    }
+
     #[inline]
     fn may_be(&self, name: &str) -> bool {
         self.lengths & length_bit(name) != 0

@@ -88,6 +88,34 @@ pub(super) enum Wording {
 }
 
 impl Wording {
+    const ALL: [Self; 16] = [
+        Self::Problem,
+        Self::Page,
+        Self::Text,
+        Self::WebDav,
+        Self::Grpc,
+        Self::GrpcWeb,
+        Self::ConnectUnary,
+        Self::ConnectStream,
+        Self::ConnectStreamJson,
+        Self::S3,
+        Self::Oci,
+        Self::GitLfs,
+        Self::Otlp,
+        Self::OtlpJson,
+        Self::Tus,
+        Self::ResumableUpload,
+    ];
+
+    /// As a number above 0.
+    pub(super) const fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code.checked_sub(1)?)).copied()
+    }
+
     /// That of a protocol, in the dialect that the headers speak.
     #[inline]
     pub(super) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {

@@ -38,6 +38,13 @@ pub(crate) struct Growth {
     is_exact: bool,
 }
 
+impl Growth {
+    /// The bytes of the frame that needs it.
+    pub(crate) fn frame(&self) -> u64 {
+        self.frame
+    }
+}
+
 /// Growing bodies reserve ahead as much as they have, up to this, so that not every frame costs a reservation.
 const MAX_AHEAD: u64 = 1 << 20;
 
@@ -242,7 +249,7 @@ impl BodyReservation {
     /// Counts the frame, and charges tenants although nobody has asked their store: where refusals are only reported,
     /// nothing may hold a request up.
     pub(crate) fn grow_unchecked(&mut self, growth: &mut Growth) {
-        growth.waits = None;
+        self.abandon(growth);
         let needed = self.relayed().saturating_add(growth.frame);
         if let Some(reservation) = &self.reservation {
             let slot = reservation.slot();
