@@ -53,7 +53,7 @@ impl TenantHolds {
                             rules.tell(&permanent_first(rules, names, at, bytes, refusal), false);
                         }
                         // Counted all the same, so that what is told of the usage is true.
-                        if let Some(place) = core.force(name, bytes) {
+                        if let Some(place) = core.charge_unchecked(name, bytes) {
                             self.put(at, place);
                         }
                         continue;
@@ -69,7 +69,7 @@ impl TenantHolds {
     /// Takes the accounts in hand without reserving anything, so that what is freed can be credited.
     pub(super) fn enter(&mut self, rules: &Rules, names: &TenantNames<'_>) {
         for (at, (ledger, name)) in rules.tenants.iter().zip(names).enumerate() {
-            if let Some(place) = name.as_deref().and_then(|name| ledger.core().enter(name)) {
+            if let Some(place) = name.as_deref().and_then(|name| ledger.core().acquire(name)) {
                 self.put(at, place);
             }
         }
@@ -78,7 +78,10 @@ impl TenantHolds {
     /// Charges all ledgers whatever they allow.
     pub(super) fn force(&mut self, rules: &Rules, names: &TenantNames<'_>, bytes: u64) {
         for (at, (ledger, name)) in rules.tenants.iter().zip(names).enumerate() {
-            if let Some(place) = name.as_deref().and_then(|name| ledger.core().force(name, bytes)) {
+            if let Some(place) = name
+                .as_deref()
+                .and_then(|name| ledger.core().charge_unchecked(name, bytes))
+            {
                 self.put(at, place);
             }
         }
@@ -149,7 +152,7 @@ impl Waiting {
     }
 
     #[expect(clippy::indexing_slicing, reason = "places of ledgers come from counting them")]
-    fn core_at(&self, at: usize) -> &crate::tenant::Core {
+    fn core_at(&self, at: usize) -> &crate::tenant::LedgerInner {
         self.rules.tenants[at].core()
     }
 }

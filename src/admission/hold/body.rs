@@ -244,7 +244,7 @@ impl<C> BodyHold<C> {
             let refusal = rules.tenant_refusal(denied.of_total(needed), at, &tenant, Some(needed));
             return Some(refusal.into_mid_stream());
         }
-        ledger.core().force_at(place, bytes);
+        ledger.core().charge_unchecked_at(place, bytes);
         slot.add(bytes);
         if !self.slot.growth.has(AHEAD) && !rules.limits.load().report_only {
             self.wait_ahead();
