@@ -107,7 +107,7 @@ mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{LayerSettings, LiveSettings, RefusalCounts, Settings, StorageFailure, Stored};
+pub use admission::{LayerSettings, LiveSettings, RefusalCounts, Reservation, Settings, StorageFailure, Stored};
 pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,

@@ -112,7 +112,7 @@ impl TenantCharges {
             if missing == 0 {
                 continue;
             }
-            match ledger.core().charge_more(&charge.entry, missing, true) {
+            match ledger.core().charge_more(charge.entry, missing, true) {
                 Ok(None) => charge.reserved += missing,
                 Ok(Some(waiter)) => return Err(Shortfall::Waits(at, waiter)),
                 Err(denied) => return Err(Shortfall::Denied(at, denied)),
@@ -126,7 +126,7 @@ impl TenantCharges {
         for (ledger, charge) in self.rules.ledgers.iter().zip(&mut self.charges) {
             if let Some(charge) = charge {
                 let missing = bytes.saturating_sub(charge.reserved);
-                ledger.core().charge_unchecked_at(&charge.entry, missing);
+                ledger.core().charge_unchecked_at(charge.entry, missing);
                 charge.reserved += missing;
             }
         }
@@ -179,7 +179,7 @@ impl TenantCharges {
 
     fn tenant_at(&self, at: usize) -> Option<Box<str>> {
         let charge = self.charges.get(at)?.as_ref()?;
-        self.rules.ledgers.get(at)?.core().tenant_at(&charge.entry)
+        self.rules.ledgers.get(at)?.core().tenant_at(charge.entry)
     }
 }
 

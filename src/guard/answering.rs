@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::linger::Lingering;
+use super::linger::LingerState;
 use crate::{admission::LayerContext, respond::Answers};
 
 /// What a layer needs to answer requests under way. They reach it through their reservations.
 pub(super) struct Answering {
     pub(super) answers: Answers,
-    pub(super) linger: Arc<Lingering>,
+    pub(super) linger: Arc<LingerState>,
     pub(super) stored_if: Option<Box<StoredIf>>,
 }
 

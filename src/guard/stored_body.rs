@@ -40,7 +40,7 @@ thread_local! {
 pub(super) fn store<B: 'static>(body: B, release: Release<B>) -> Boxed<B> {
     match with_boxes(Vec::pop).flatten() {
         Some(mut stored) => {
-            let this = stored.as_mut().project();
+            let mut this = stored.as_mut().project();
             this.body.set(Some(body));
             *this.is_ended = false;
             stored

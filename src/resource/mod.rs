@@ -155,6 +155,16 @@ impl Resource {
         &self.core.account
     }
 
+    /// The name, for a refusal to share.
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.core.name
+    }
+
+    /// The storage itself said that it is full: admits nothing until a reading that begins after this.
+    pub(crate) fn exhaust(&self) {
+        self.core.exhaust();
+    }
+
     pub(crate) fn core(&self) -> &Arc<ResourceInner> {
         &self.core
     }

@@ -45,7 +45,7 @@ pub use limits_file::fuzz as limits_fuzz;
 #[cfg(feature = "limits-file")]
 pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};
-pub(crate) use table::Place;
+pub(crate) use table::Place as EntryRef;
 pub use usage::Usage;
 
 #[cfg(storage_guard_loom)]

@@ -95,7 +95,7 @@ impl BodyReservation {
     fn close_written(&mut self) {
         let relayed = self.relayed();
         if let Some(reservation) = &self.reservation {
-            if relayed >= reservation.slot().next_close() {
+            if relayed >= reservation.slot().next_close.load(Relaxed) {
                 reservation.slot().close_written(relayed);
             }
         }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{figures::Figures, slot::Slot};
+use super::slot::{Figures, Slot};
 use crate::sync::Arc as SlotArc;
 
 /// How many slots a thread keeps at most.

@@ -15,7 +15,7 @@ use crate::{
     background::{Kept, keep_until},
     capacity::{Priority, Reason, Refusal},
     sync::{
-        Arc as SlotArc, Mutex, MutexGuard,
+        Mutex, MutexGuard,
         atomic::{
             AtomicBool, AtomicU8, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
@@ -34,26 +34,26 @@ pub(super) struct Slot {
     pub(super) limits: LimitsCopy,
     pub(super) is_over: AtomicBool,
     /// Something may have been written, so what is left is closed at the end and not refunded.
-    may_be_written: AtomicBool,
+    pub(super) may_be_written: AtomicBool,
     /// What the layer notes for the end of the request.
     pub(super) note: AtomicU8,
     /// Scopes of which an inode is held, a bit each.
-    inodes: AtomicU8,
+    pub(super) inodes: AtomicU8,
     /// Bits for what few requests have. Without them nothing in `rare` is looked at.
-    exceptions: AtomicU8,
+    pub(super) exceptions: AtomicU8,
     /// Body bytes that are paid for.
     pub(super) reserved: AtomicU64,
     /// Relayed bytes at which the next piece closes.
-    next_close: AtomicU64,
+    pub(super) next_close: AtomicU64,
     /// Bytes that count as written even if the body does not bring them.
-    kept_at_least: AtomicU64,
+    pub(super) kept_at_least: AtomicU64,
     /// Bytes that the body has brought. Set when it is gone.
-    relayed: AtomicU64,
+    pub(super) relayed: AtomicU64,
     /// What is held of each scope and not closed yet. Written by the body alone while it lives.
-    held: [AtomicU64; MAX_SCOPES],
+    pub(super) held: [AtomicU64; MAX_SCOPES],
     /// Requests that this slot has served. Written by admission alone, so that counting takes no locked instruction.
     pub(super) admitted: AtomicU64,
-    rare: Mutex<Rare>,
+    pub(super) rare: Mutex<Rare>,
 }
 
 /// What few requests have.
@@ -139,10 +139,6 @@ impl Slot {
         next_close.min(self.reserved.load(Relaxed).saturating_add(1))
     }
 
-    pub(super) fn next_close(&self) -> u64 {
-        self.next_close.load(Relaxed)
-    }
-
     pub(super) fn rare(&self) -> MutexGuard<'_, Rare> {
         self.rare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +153,7 @@ pub(in crate::admission) struct Figures {
     pub(super) limits: Arc<LiveLimits>,
     context: Weak<LayerContext>,
     /// All slots that exist.
-    slots: Mutex<Vec<SlotRef>>,
+    pub(super) slots: Mutex<Vec<SlotRef>>,
     /// Requests that were admitted to slots which are gone.
     pub(super) admitted: AtomicU64,
 }
@@ -181,7 +177,7 @@ pub(crate) struct Shortage {
 type SlotRef = Weak<Slot>;
 /// Loom has no weak references, so none is made there.
 #[cfg(storage_guard_loom)]
-type SlotRef = Weak<SlotArc<Slot>>;
+type SlotRef = Weak<crate::sync::Arc<Slot>>;
 
 /// The layer's own reference to its context. Where requests outlive the layer, the context is kept for them.
 #[derive(Debug)]
