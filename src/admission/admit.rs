@@ -48,7 +48,9 @@ impl Admission {
         observers: Vec<Arc<dyn Observer>>,
         answering: Arc<dyn Any + Send + Sync>,
     ) -> Self {
-        let scopes = resources.iter().map(|(resource, charge)| Scope::new(resource, *charge, model));
+        let scopes = resources
+            .iter()
+            .map(|(resource, charge)| Scope::new(resource, *charge, model));
         let scopes = scopes.collect();
         let rules = Rules {
             resources: resources.into_iter().map(|(resource, _)| resource).collect(),
@@ -150,14 +152,15 @@ impl Admission {
     }
 
     /// Prefers a permanent refusal over a temporary one, so that no client waits for nothing.
-    fn permanent_first(
-        &self,
-        claim: &Claim,
-        bytes: u64,
-        names: Option<&TenantNames<'_>>,
-        refusal: Refusal,
-    ) -> Refusal {
-        if refusal.is_permanent() || refusal.reason() == Reason::LengthRequired {
+    fn permanent_first(&self, claim: &Claim, bytes: u64, names: Option<&TenantNames<'_>>, refusal: Refusal) -> Refusal {
+        // The largest body and the length come first, whatever else there is.
+        if matches!(refusal.reason(), Reason::TooLarge | Reason::LengthRequired) {
+            return refusal;
+        }
+        if let Some(permanent) = self.context.exceeded_scope(bytes, claim.priority) {
+            return permanent;
+        }
+        if refusal.is_permanent() {
             return refusal;
         }
         let by_ledger = || {
@@ -167,8 +170,7 @@ impl Admission {
                 Some(self.rules().tenant_refusal(denied, at, name, bytes))
             })
         };
-        let permanent = self.context.exceeded_scope(bytes, claim.priority);
-        permanent.or_else(by_ledger).unwrap_or(refusal)
+        by_ledger().unwrap_or(refusal)
     }
 
     /// What a claim counts, with the minimum charge.

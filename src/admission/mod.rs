@@ -17,9 +17,9 @@ pub use counters::RefusalCounts;
 pub(crate) use limits::{Limits, LiveLimits};
 pub use live_settings::{LayerSettings, LiveSettings, Settings};
 pub(crate) use pending::PendingAdmission;
+pub use reservation::Reservation;
 #[cfg(storage_guard_loom)]
 pub(crate) use reservation::models;
-pub use reservation::Reservation;
 pub(crate) use reservation::{BodyReservation, Growth, LayerContext, ResponseReservation, Shortage};
 pub(crate) use scope::MAX_SCOPES;
 pub use storage_failure::StorageFailure;

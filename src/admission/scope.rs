@@ -112,6 +112,10 @@ impl Scope {
     /// Takes the amount whether it fits or not, so that the account is right when readings come again. Absurd amounts are
     /// not counted.
     fn take_unchecked(&self, amount: u64) -> u64 {
-        if self.account.bytes.force_reserve(amount) { amount } else { 0 }
+        if self.account.bytes.force_reserve(amount) {
+            amount
+        } else {
+            0
+        }
     }
 }

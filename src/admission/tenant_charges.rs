@@ -89,12 +89,7 @@ impl TenantCharges {
         self.fill(names, 0, LedgerInner::acquire);
     }
 
-    fn fill(
-        &mut self,
-        names: &TenantNames<'_>,
-        reserved: u64,
-        enter: impl Fn(&LedgerInner, &str) -> Option<EntryRef>,
-    ) {
+    fn fill(&mut self, names: &TenantNames<'_>, reserved: u64, enter: impl Fn(&LedgerInner, &str) -> Option<EntryRef>) {
         for ((ledger, charge), name) in self.rules.ledgers.iter().zip(&mut self.charges).zip(names) {
             let entry = name.as_deref().and_then(|name| enter(ledger.core(), name));
             if let Some(entry) = entry {
@@ -103,8 +98,8 @@ impl TenantCharges {
         }
     }
 
-    /// Reserves of each ledger what is missing to `bytes`. After a failure, what the earlier ledgers gave serves the frames to
-    /// come, or returns at the end.
+    /// Reserves of each ledger what is missing to `bytes`. After a failure, what the earlier ledgers gave is to be [given
+    /// back](Self::give_back_beyond).
     pub(super) fn extend(&mut self, bytes: u64) -> Result<(), Shortfall> {
         for (at, (ledger, charge)) in self.rules.ledgers.iter().zip(&mut self.charges).enumerate() {
             let Some(charge) = charge else { continue };
@@ -119,6 +114,17 @@ impl TenantCharges {
             }
         }
         Ok(())
+    }
+
+    /// Gives back what is reserved beyond `bytes`.
+    pub(super) fn give_back_beyond(&mut self, bytes: u64) {
+        for (ledger, charge) in self.rules.ledgers.iter().zip(&mut self.charges).rev() {
+            if let Some(charge) = charge {
+                let excess = charge.reserved.saturating_sub(bytes);
+                ledger.core().give_back(charge.entry, excess);
+                charge.reserved -= excess;
+            }
+        }
     }
 
     /// The same whatever the ledgers allow.

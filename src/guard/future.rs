@@ -16,10 +16,10 @@ use tower::Service;
 use super::{
     Guarded, ResponseBody,
     answering::{Answering, DIALECT_SHIFT, HTTP1},
+    layer::Decided,
     linger::{ParkedBody, insert_close, is_http1},
     pending::{Call, Pending},
     refused::Refused,
-    layer::Decided,
 };
 use crate::{
     BoxError,
@@ -137,7 +137,11 @@ fn remember<B>(
         }
     }
     // The body of an exempt request does not count, only what its response frees.
-    let body = if estimate.claim.is_some() { body } else { BodyReservation::none() };
+    let body = if estimate.claim.is_some() {
+        body
+    } else {
+        BodyReservation::none()
+    };
     (body, response)
 }
 
@@ -182,8 +186,19 @@ where
                 }
                 Projected::Waiting { pending } => {
                     let outcome = ready!(pending.poll(context)).expect("polled after it was ready");
-                    let (Call { mut inner, request, estimate }, decided) = outcome;
-                    let call = Call { inner: &mut inner, request, estimate };
+                    let (
+                        Call {
+                            mut inner,
+                            request,
+                            estimate,
+                        },
+                        decided,
+                    ) = outcome;
+                    let call = Call {
+                        inner: &mut inner,
+                        request,
+                        estimate,
+                    };
                     let shared = pending.shared.clone();
                     let next = Self::decided(&shared.answering, call, decided, shared.exposes_reservation);
                     self.set(next);
@@ -196,16 +211,15 @@ where
 /// Whether the service itself may say that the storage failed.
 #[inline(always)]
 fn may_tell<R, E>(outcome: &Result<Response<R>, E>) -> bool {
-    outcome.as_ref().map_or(true, |response| !response.extensions().is_empty())
+    outcome
+        .as_ref()
+        .map_or(true, |response| !response.extensions().is_empty())
 }
 
 /// Settles what the response says, and replaces it if the request is refused after all.
 #[cold]
 #[inline(never)]
-fn finish<R, E: 'static>(
-    reservation: &ResponseReservation,
-    outcome: &mut Result<Response<ResponseBody<R>>, E>,
-) {
+fn finish<R, E: 'static>(reservation: &ResponseReservation, outcome: &mut Result<Response<ResponseBody<R>>, E>) {
     if let Some(refusal) = late_refusal(reservation, outcome) {
         let replaced = outcome.as_ref().ok().map(Response::headers);
         if let Some(response) = into_response(reservation, refusal, replaced) {
@@ -213,9 +227,8 @@ fn finish<R, E: 'static>(
         }
     } else if let (true, Ok(response)) = (reservation.charges_tenants(), &outcome) {
         let context = reservation.context();
-        let is_stored = context.is_some_and(|context| {
-            Answering::of(&context).is_stored(response.status(), response.headers())
-        });
+        let is_stored =
+            context.is_some_and(|context| Answering::of(&context).is_stored(response.status(), response.headers()));
         reservation.note_outcome(is_stored, response.extensions().get().copied());
     }
 }
@@ -244,7 +257,9 @@ fn into_response<R>(
         code: note >> DIALECT_SHIFT,
         head: reservation.take_head().and_then(|head| head.downcast().ok()),
     };
-    let mut response = Answering::of(&context).answers.answer_late(refusal, remembered, replaced);
+    let mut response = Answering::of(&context)
+        .answers
+        .answer_late(refusal, remembered, replaced);
     if note & HTTP1 != 0 {
         insert_close(response.headers_mut());
     }

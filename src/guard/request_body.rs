@@ -108,7 +108,9 @@ where
         let this = self.as_mut().project();
         let stored = match this.storage.project() {
             StorageProjection::Untracked { body } => {
-                return body.poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(BodyError::inner)));
+                return body
+                    .poll_frame(context)
+                    .map(|frame| frame.map(|frame| frame.map_err(BodyError::inner)));
             }
             StorageProjection::Tracked { stored } => stored,
         };
@@ -183,7 +185,10 @@ where
         match reservation.grow(&mut growth, context) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(refusal)) => {
-                if reservation.context().is_some_and(|layer| layer.record_refusal(&refusal)) {
+                if reservation
+                    .context()
+                    .is_some_and(|layer| layer.record_refusal(&refusal))
+                {
                     if let StorageProjection::Tracked { stored } = this.storage.project() {
                         cut_off(stored.take(), reservation, refusal.clone());
                     }
@@ -207,7 +212,7 @@ where
 /// The client is still sending. The body is kept until it can have read the refusal.
 fn cut_off<B: Body + Send + 'static>(stored: Option<Boxed<B>>, reservation: &BodyReservation, refusal: Refusal) {
     reservation.cut_off(refusal);
-    if let Some(kept) = stored.and_then(|stored| keep_for_answer(stored, reservation)) {
+    if let Some(Ok(kept)) = stored.map(|stored| keep_for_answer(stored, reservation)) {
         reservation.park(Box::new(ParkedBody::cut_off(kept)));
     }
 }
@@ -224,16 +229,25 @@ fn release<B: Body + Send + 'static>(stored: Boxed<B>, reservation: &BodyReserva
 
 #[cold]
 fn release_early<B: Body + Send + 'static>(stored: Boxed<B>, reservation: &BodyReservation) {
-    if let Some(kept) = keep_for_answer(stored, reservation) {
-        reservation.park(Box::new(ParkedBody::dropped(kept)));
+    match keep_for_answer(stored, reservation) {
+        Ok(kept) => reservation.park(Box::new(ParkedBody::dropped(kept))),
+        Err(stored) => put_back(stored),
     }
 }
 
-fn keep_for_answer<B: Body + Send + 'static>(stored: Boxed<B>, reservation: &BodyReservation) -> Option<KeepOnDrop> {
-    let layer = reservation.context()?;
+/// Returns the body where it cannot be kept.
+fn keep_for_answer<B>(stored: Boxed<B>, reservation: &BodyReservation) -> Result<KeepOnDrop, Boxed<B>>
+where
+    B: Body + Send + 'static,
+{
+    let Some(layer) = reservation.context() else {
+        return Err(stored);
+    };
     let linger = &Answering::of(&layer).linger;
-    let policy = linger.policy_after_admission(reservation.note() & HTTP1 != 0)?;
-    Some(KeepOnDrop::new(linger.clone(), stored, policy))
+    match linger.policy_after_admission(reservation.note() & HTTP1 != 0) {
+        Some(policy) => Ok(KeepOnDrop::new(linger.clone(), stored, policy)),
+        None => Err(stored),
+    }
 }
 
 fn with_frame(rest: &SizeHint, frame: u64) -> SizeHint {

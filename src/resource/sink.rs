@@ -103,9 +103,9 @@ impl ResourceSink {
 mod tests {
     use super::*;
     use crate::{
+        background::Periodic,
         capacity::Floor,
         clock::ManualClock,
-        probe::Watched,
         resource::{FailurePolicy, ResourceSettings, gate, inner::Fixed},
     };
 
@@ -189,7 +189,7 @@ mod tests {
         core.reconfigure(failing_open.inode_floor(1));
         assert!(is_closed(), "while a measurement hangs");
         clock.advance(Duration::from_secs(60));
-        core.check_age();
+        core.tick();
         assert!(is_closed(), "after it hung for too long");
         sink.after(Err(ProbeError::custom("no answer")));
         assert!(is_closed(), "after it failed");

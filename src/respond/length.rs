@@ -263,7 +263,11 @@ mod tests {
     #[test]
     fn only_digits_are_a_length() {
         for bad in ["", "+7", "-7", "7 ", "0x7", "7,7", "7.0"] {
-            assert_eq!(claimed("PUT", unknown(), &[("content-length", bad)]), grows(0), "`{bad}`");
+            assert_eq!(
+                claimed("PUT", unknown(), &[("content-length", bad)]),
+                grows(0),
+                "`{bad}`"
+            );
         }
         let huge = "99999999999999999999999999";
         assert_eq!(claimed("PUT", unknown(), &[("content-length", huge)]), stores(u64::MAX));
@@ -329,7 +333,11 @@ mod tests {
                 }
             }
             assert!(claimed(method, unknown(), &[]).expect("not exempt").may_grow);
-            assert!(!claimed(method, SizeHint::with_exact(0), &[]).expect("not exempt").may_grow);
+            assert!(
+                !claimed(method, SizeHint::with_exact(0), &[])
+                    .expect("not exempt")
+                    .may_grow
+            );
         }
     }
 

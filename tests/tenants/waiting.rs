@@ -230,9 +230,11 @@ async fn a_body_under_way_waits_when_reports_become_refusals() {
     live.update(|settings| settings.layer = settings.layer.report_only(false))
         .unwrap();
     assert!(
-        matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))),
-        "it is here already"
+        poll(pin!(body.frame())).is_pending(),
+        "nothing is handed on before it is paid for"
     );
+    while ledger.step() {}
+    assert!(matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))));
     assert!(poll(pin!(body.frame())).is_pending());
     while ledger.step() {}
     let Poll::Ready(Some(Err(error))) = poll(pin!(body.frame())) else {

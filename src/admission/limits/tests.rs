@@ -32,7 +32,10 @@ fn what_is_stored_is_loaded() {
         let live = LiveLimits::default();
         live.store(stored);
         assert_eq!(live.load(), stored);
-        assert_eq!((live.maximum(), live.report_only()), (stored.maximum, stored.report_only));
+        assert_eq!(
+            (live.maximum(), live.report_only()),
+            (stored.maximum, stored.report_only)
+        );
         copy.renew(&live);
         let write_buffer = match stored.write_buffer {
             WriteBuffer::Bytes(bytes) => bytes,

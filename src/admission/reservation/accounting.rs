@@ -71,8 +71,8 @@ impl Slot {
         Ok(())
     }
 
-    /// Takes of every scope what a body of `bytes` needs beyond what is held. After a failure, what the earlier scopes gave
-    /// serves the frames to come, or returns at the end.
+    /// Takes of every scope what a body of `bytes` needs beyond what is held. After a failure, what the earlier scopes gave is
+    /// to be [refunded](Self::refund_beyond).
     pub(super) fn extend(&self, bytes: u64) -> Result<(), Shortage> {
         let priority = self.priority();
         let closed = self.closing().written();
@@ -123,13 +123,14 @@ impl Slot {
             self.may_be_written.store(true, Relaxed);
         }
         if relayed < self.reserved.load(Relaxed) {
-            self.refund_unrelayed(relayed);
+            self.refund_beyond(relayed);
         }
     }
 
+    /// Refunds what is held beyond the need of a body of `bytes`, and of what is stored from elsewhere.
     #[cold]
-    fn refund_unrelayed(&self, relayed: u64) {
-        let kept = relayed.max(self.kept_at_least.load(Relaxed));
+    pub(super) fn refund_beyond(&self, bytes: u64) {
+        let kept = bytes.max(self.kept_at_least.load(Relaxed));
         let closed = self.closing().written();
         for (scope, held) in self.figures.scopes.iter().zip(&self.held) {
             let (model, had) = (scope.model(), held.load(Relaxed));

@@ -49,7 +49,6 @@ impl Figures {
     }
 }
 
-
 /// The parts of a reservation, for the request body and for the response.
 #[inline(always)]
 pub(in crate::admission) fn split(reservation: Reservation) -> (BodyReservation, ResponseReservation) {

@@ -116,7 +116,9 @@ impl BodyReservation {
     #[cold]
     fn relay_slow(&mut self, frame: u64) -> Result<(), Growth> {
         let needed = self.relayed().saturating_add(frame);
-        let Some(reservation) = &self.reservation else { return Ok(()) };
+        let Some(reservation) = &self.reservation else {
+            return Ok(());
+        };
         let slot = reservation.slot();
         let reserved = slot.reserved.load(Relaxed);
         if needed > reserved && slot.exceptions() & UNBOUND == 0 && !self.extend_ahead(needed, reserved) {
@@ -132,10 +134,16 @@ impl BodyReservation {
 
     /// Reserves for a frame, and some more ahead, where no store has to be asked.
     fn extend_ahead(&self, needed: u64, reserved: u64) -> bool {
-        let Some(reservation) = &self.reservation else { return true };
+        let Some(reservation) = &self.reservation else {
+            return true;
+        };
         let slot = reservation.slot();
         let ahead = self.ahead(needed, reserved);
-        if slot.exceptions() & CHARGES_TENANTS != 0 || ahead < needed || slot.extend(ahead).is_err() {
+        if slot.exceptions() & CHARGES_TENANTS != 0 || ahead < needed {
+            return false;
+        }
+        if slot.extend(ahead).is_err() {
+            slot.refund_beyond(reserved);
             return false;
         }
         slot.reserved.store(ahead, Relaxed);
@@ -155,35 +163,50 @@ impl BodyReservation {
     #[cold]
     pub(crate) fn grow(&mut self, growth: &mut Growth, context: &Context<'_>) -> Poll<Result<(), Refusal>> {
         let needed = self.relayed().saturating_add(growth.frame);
-        let Some(reservation) = &self.reservation else { return Poll::Ready(Ok(())) };
+        let Some(reservation) = &self.reservation else {
+            return Poll::Ready(Ok(()));
+        };
         let slot = reservation.slot();
+        let reserved = slot.reserved.load(Relaxed);
         loop {
+            let mut denied = None;
             if let Some((at, waiter)) = &growth.waits {
                 let outcome = ready!(waiter.poll(context));
                 let (at, bytes) = (*at, waiter.bytes);
                 growth.waits = None;
-                let mut rare = slot.rare();
-                match (outcome, &mut rare.tenants) {
-                    (Ok(()), Some(tenants)) => tenants.add_granted(at, bytes),
-                    (Err(denied), Some(tenants)) if growth.is_exact => {
-                        let refusal = tenants.refusal(at, denied, needed);
-                        drop(rare);
-                        return Poll::Ready(Err(self.permanent_first(needed, refusal)));
+                if let Some(tenants) = &mut slot.rare().tenants {
+                    match outcome {
+                        Ok(()) => tenants.add_granted(at, bytes),
+                        Err(reason) => denied = Some(tenants.refusal(at, reason, needed)),
                     }
-                    _ => growth.is_exact = true,
                 }
             }
-            let reserved = slot.reserved.load(Relaxed);
-            let ahead = self.ahead(needed, reserved).max(needed);
-            let wanted = if growth.is_exact { needed } else { ahead };
-            match self.extend(wanted) {
+            let wanted = if growth.is_exact {
+                needed
+            } else {
+                self.ahead(needed, reserved).max(needed)
+            };
+            let extended = match denied {
+                Some(refusal) => Err(Short::Refused(refusal)),
+                None => self.extend(wanted),
+            };
+            match extended {
                 Ok(()) => {
                     slot.reserved.store(wanted, Relaxed);
                     break;
                 }
                 Err(Short::Waits(at, waiter)) => growth.waits = Some((at, waiter)),
-                Err(Short::Refused(_)) if wanted > needed => growth.is_exact = true,
-                Err(Short::Refused(refusal)) => return Poll::Ready(Err(self.permanent_first(needed, refusal))),
+                Err(Short::Refused(refusal)) => {
+                    // All of it or none.
+                    slot.refund_beyond(reserved);
+                    if let Some(tenants) = &mut slot.rare().tenants {
+                        tenants.give_back_beyond(reserved);
+                    }
+                    if wanted == needed {
+                        return Poll::Ready(Err(self.permanent_first(needed, refusal)));
+                    }
+                    growth.is_exact = true;
+                }
             }
         }
         self.set_relayed(needed);
@@ -192,7 +215,9 @@ impl BodyReservation {
 
     /// Reserves of all scopes and tenants what a body of `bytes` needs beyond what is reserved.
     fn extend(&self, bytes: u64) -> Result<(), Short> {
-        let Some(reservation) = &self.reservation else { return Ok(()) };
+        let Some(reservation) = &self.reservation else {
+            return Ok(());
+        };
         let slot = reservation.slot();
         let short = if bytes > slot.figures.limits.maximum() {
             Some(Shortage::of_none(Reason::TooLarge))
@@ -202,13 +227,17 @@ impl BodyReservation {
         if let Some(Shortage { place, reason }) = short {
             let context = slot.figures.context();
             let refusal = context.map(|context| context.rules().refusal(reason, Some(place.into()), Some(bytes)));
-            return Err(Short::Refused(refusal.unwrap_or(Refusal::new(reason)).into_mid_stream()));
+            return Err(Short::Refused(
+                refusal.unwrap_or(Refusal::new(reason)).into_mid_stream(),
+            ));
         }
         if slot.exceptions() & CHARGES_TENANTS == 0 {
             return Ok(());
         }
         let mut rare = slot.rare();
-        let Some(tenants) = &mut rare.tenants else { return Ok(()) };
+        let Some(tenants) = &mut rare.tenants else {
+            return Ok(());
+        };
         tenants.extend(bytes).map_err(|shortfall| match shortfall {
             Shortfall::Waits(at, waiter) => Short::Waits(at, waiter),
             Shortfall::Denied(at, denied) => Short::Refused(tenants.refusal(at, denied, bytes).into_mid_stream()),
@@ -289,14 +318,19 @@ impl BodyReservation {
     }
 
     fn set_relayed(&mut self, relayed: u64) {
-        let quiet_until = self.reservation.as_ref().map_or(u64::MAX, |held| held.slot().quiet_until());
+        let quiet_until = self
+            .reservation
+            .as_ref()
+            .map_or(u64::MAX, |held| held.slot().quiet_until());
         self.quiet_until = quiet_until.max(relayed);
         self.quiet = self.quiet_until - relayed;
     }
 
     /// A granted wait that nobody comes back for belongs to the reservation, which gives it back at its end.
     pub(crate) fn abandon(&self, growth: &mut Growth) {
-        let Some((at, waiter)) = growth.waits.take() else { return };
+        let Some((at, waiter)) = growth.waits.take() else {
+            return;
+        };
         if !waiter.abandon() {
             return;
         }

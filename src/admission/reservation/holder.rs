@@ -46,7 +46,6 @@ impl Reservation {
     pub(super) fn slot(&self) -> &Slot {
         self.slot.as_deref().expect("not dropped yet")
     }
-
 }
 
 impl Clone for Reservation {

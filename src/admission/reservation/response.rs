@@ -77,9 +77,6 @@ impl ResponseReservation {
                 resource.exhaust();
             }
         }
-        // What this request holds returns with the next reading, even if its body was never read: otherwise the next one of
-        // its size would be admitted.
-        slot.set_may_be_written();
         let refusal = rules.refusal(failure.reason(), None, None).into_mid_stream();
         rules.counters.count_late();
         rules.record_refusal(&refusal).then_some(refusal)

@@ -80,7 +80,6 @@ pub(super) const UNBOUND: u8 = 64;
 /// The response is decided, so a body is not parked for it any more.
 pub(super) const ANSWERED: u8 = 128;
 
-
 impl Slot {
     pub(super) fn new(figures: Arc<Figures>) -> Self {
         Self {
@@ -104,10 +103,6 @@ impl Slot {
     /// From now on nothing more is reserved. What comes is counted all the same.
     pub(super) fn unbind(&self) {
         self.set(UNBOUND);
-    }
-
-    pub(super) fn set_may_be_written(&self) {
-        self.may_be_written.store(true, Relaxed);
     }
 
     /// The bits of what the reservation has beyond the usual.

@@ -43,10 +43,10 @@ async fn each_kind_of_request_has_its_policy() {
         assert_eq!(told, expected, "{version:?} {expect:?} {length:?}");
     }
     for (settings, is_http1, expected) in [
-        (usual, true, Hold),
-        (usual, false, Read),
-        (usual.on_http2(false), false, Drop),
-        (Linger::off(), true, Drop),
+        (usual, true, Some(Hold)),
+        (usual, false, Some(Read)),
+        (usual.on_http2(false), false, None),
+        (Linger::off(), true, None),
     ] {
         assert_eq!(LingerState::new(settings).policy_after_admission(is_http1), expected);
     }

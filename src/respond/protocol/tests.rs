@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     admission::{Limits, LiveLimits},
     capacity::Reason,
-    respond::{Answers, LengthHints, TemporaryStatus, Wanted, class_of, wanted},
+    respond::{Answers, Estimate, LengthHints, TemporaryStatus, class_of, estimate},
     test_util::ScriptedBody,
 };
 
@@ -359,7 +359,7 @@ fn a_renderer_can_build_on_a_protocol() {
         ..Answers::default()
     };
     let parts = || parts("PUT", "/there", &[("accept", "text/html")]);
-    let remembered = answers.remember((&parts()).into(), true, Spoken::default());
+    let remembered = answers.remember((&parts()).into(), Spoken::default());
     for response in [
         answer_to(&answers, Reason::Space, parts()),
         answers.answer_late(Refusal::new(Reason::Space), remembered, None),
@@ -374,16 +374,14 @@ fn a_renderer_can_build_on_a_protocol() {
 fn late_answers_remember_the_protocol() {
     let answers = Answers::default();
     let grpc = parts("POST", "/p.S/M", &[("content-type", "application/grpc")]);
-    for spoken in [Spoken::default(), wanted_of(&grpc).spoken] {
-        let remembered = answers.remember((&grpc).into(), false, spoken);
-        let response = answers.answer_late(Refusal::new(Reason::Space), remembered, None);
-        assert_eq!(response.headers()["grpc-status"], "8");
-    }
+    let remembered = answers.remember((&grpc).into(), estimate_of(&grpc).spoken);
+    let response = answers.answer_late(Refusal::new(Reason::Space), remembered, None);
+    assert_eq!(response.headers()["grpc-status"], "8");
 }
 
-fn wanted_of(parts: &Parts) -> Wanted {
+fn estimate_of(parts: &Parts) -> Estimate {
     let body = ScriptedBody::new();
-    wanted(class_of(&parts.method), parts.into(), &body, &LengthHints::default())
+    estimate(class_of(&parts.method), parts.into(), &body, &LengthHints::default())
 }
 
 /// Nobody looks at the headers of a request of known length; the service did, and a page takes the place of a page.
@@ -396,7 +394,7 @@ fn late_answers_of_known_length_are_as_the_service_s_own() {
     };
     let parts = parts("PUT", "/", &[("accept", "text/plain")]);
     let late = |answers: &Answers, replaced: Option<&'static str>| {
-        let remembered = answers.remember((&parts).into(), true, Spoken::default());
+        let remembered = answers.remember((&parts).into(), Spoken::default());
         let mut headers = HeaderMap::new();
         if let Some(content_type) = replaced {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
