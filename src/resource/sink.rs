@@ -39,7 +39,7 @@ impl Sink for ResourceSink {
             Ok(reading) => reading,
             Err(error) => {
                 self.core.take_in_failure(&error);
-                return self.core.interval();
+                return self.core.settings().interval;
             }
         };
         self.delay = reading.age.saturating_add(reading.lag);
@@ -58,6 +58,10 @@ impl Sink for ResourceSink {
             bytes.unseen()
         });
         self.pace(moved || seen > 0)
+    }
+
+    fn min_rest(&self) -> Duration {
+        self.core.settings().min_rest()
     }
 }
 
@@ -84,11 +88,12 @@ impl ResourceSink {
     }
 
     fn pace(&mut self, something_happened: bool) -> Duration {
-        let interval = self.core.interval();
+        let settings = self.core.settings();
+        let interval = settings.interval;
         let headroom = self.core.account.bytes.headroom();
         if lock(&self.core.health).state() != State::Ok || headroom < self.bytes.limit() / 16 {
             self.quiet = 0;
-            return interval / HURRY;
+            return (interval / HURRY).max(settings.min_rest());
         }
         self.quiet = if something_happened {
             0
@@ -169,6 +174,10 @@ mod tests {
         // In the band above the floor, although nobody holds anything.
         sink.core.account.bytes.refund(1501);
         assert_eq!(sample(&mut sink, 800), 20);
+        // Never sooner than the program allows.
+        let slow = settings(Duration::from_millis(100)).min_interval(Duration::from_millis(70));
+        sink.core.reconfigure(slow);
+        assert_eq!(sample(&mut sink, 800), 70);
     }
 
     #[test]
