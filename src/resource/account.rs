@@ -78,7 +78,7 @@ impl ResourceAccount {
 
     /// Asks for a measurement soon.
     pub(crate) fn refresh(&self) {
-        self.signal.kick();
+        self.signal.refresh();
     }
 
     /// Why the resource refuses at this gate, if the account does not decide.

@@ -112,10 +112,6 @@ impl ResourceInner {
         lock(&self.health).settings
     }
 
-    pub(super) fn interval(&self) -> Duration {
-        lock(&self.health).settings.interval
-    }
-
     /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading.
     pub(crate) fn reconfigure(&self, settings: ResourceSettings) {
         let mut health = lock(&self.health);

@@ -93,7 +93,8 @@ impl Resource {
         Ok(())
     }
 
-    /// Asks for a measurement soon, for example after something was deleted. Returns at once.
+    /// Asks for a measurement soon, for example after something was deleted: when the last one is
+    /// [`min_interval`](ResourceBuilder::min_interval) ago. Returns at once.
     pub fn kick(&self) {
         self.core.account.refresh();
     }

@@ -12,7 +12,8 @@ pub(crate) struct ResourceSink {
     bytes: Reconciler,
     inodes: Reconciler,
     began: Duration,
-    lag: Duration,
+    /// How late the last reading could show a write: its age and lag.
+    delay: Duration,
     /// Samples in a row between which nothing happened.
     quiet: u32,
 }
@@ -26,9 +27,9 @@ impl Sink for ResourceSink {
     fn before(&mut self) {
         self.began = self.core.clock.now();
         self.bytes
-            .before_measuring(&self.core.account.bytes, self.began, self.lag);
+            .before_measuring(&self.core.account.bytes, self.began, self.delay);
         self.inodes
-            .before_measuring(&self.core.account.inodes, self.began, self.lag);
+            .before_measuring(&self.core.account.inodes, self.began, self.delay);
         // Now already: the measurement may fail or hang, and what was closed is not held by requests again.
         self.core.tell_unseen(self.bytes.unseen());
     }
@@ -38,11 +39,11 @@ impl Sink for ResourceSink {
             Ok(reading) => reading,
             Err(error) => {
                 self.core.take_in_failure(&error);
-                return self.core.interval();
+                return self.core.settings().interval;
             }
         };
-        self.lag = reading.lag;
-        let shows_until = self.began.checked_sub(reading.age.saturating_add(reading.lag));
+        self.delay = reading.age.saturating_add(reading.lag);
+        let shows_until = self.began.checked_sub(self.delay);
         let taken_at = self.began.saturating_sub(reading.age);
         let Self {
             core, bytes, inodes, ..
@@ -57,6 +58,10 @@ impl Sink for ResourceSink {
             bytes.unseen()
         });
         self.pace(moved || seen > 0)
+    }
+
+    fn min_rest(&self) -> Duration {
+        self.core.settings().min_rest()
     }
 }
 
@@ -76,18 +81,19 @@ impl ResourceSink {
             bytes,
             inodes,
             began,
-            lag: first.lag,
+            delay: first.age.saturating_add(first.lag),
             quiet: 0,
             core,
         }
     }
 
     fn pace(&mut self, something_happened: bool) -> Duration {
-        let interval = self.core.interval();
+        let settings = self.core.settings();
+        let interval = settings.interval;
         let headroom = self.core.account.bytes.headroom();
         if lock(&self.core.health).state() != State::Ok || headroom < self.bytes.limit() / 16 {
             self.quiet = 0;
-            return interval / HURRY;
+            return (interval / HURRY).max(settings.min_rest());
         }
         self.quiet = if something_happened {
             0
@@ -168,6 +174,10 @@ mod tests {
         // In the band above the floor, although nobody holds anything.
         sink.core.account.bytes.refund(1501);
         assert_eq!(sample(&mut sink, 800), 20);
+        // Never sooner than the program allows.
+        let slow = settings(Duration::from_millis(100)).min_interval(Duration::from_millis(70));
+        sink.core.reconfigure(slow);
+        assert_eq!(sample(&mut sink, 800), 70);
     }
 
     #[test]
@@ -205,6 +215,22 @@ mod tests {
         read(&mut sink, reading);
         assert!(!core.account.is_exhausted());
         assert_eq!(core.account.gate(), gate::OPEN);
+    }
+
+    #[test]
+    fn bytes_stay_unseen_for_the_age_of_the_readings() {
+        let clock = ManualClock::new();
+        let reading = Reading::new(16_000, 8000).with_age(Duration::from_secs(60));
+        let mut sink = sink_at(clock.clone(), settings(Duration::from_millis(250)), reading);
+        for _ in 0..4 * 600 {
+            clock.advance(Duration::from_millis(250));
+            assert!(sink.core.account.bytes.try_reserve(1));
+            sink.core.account.close(1);
+            sink.before();
+            sink.after(Ok(reading));
+        }
+        let unseen = sink.bytes.unseen();
+        assert!((240..=250).contains(&unseen), "{unseen}");
     }
 
     #[test]

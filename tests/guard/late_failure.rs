@@ -145,12 +145,13 @@ async fn a_hung_probe_does_not_reopen_a_full_disk() {
         let _ = permits.recv();
         Ok::<_, io::Error>(Reading::new(1_000_000, 1000))
     };
-    // By `build`, and as its thread begins.
+    // By `build`, and soon after.
     (0..2).for_each(|_| permit.send(()).unwrap());
     let hour = Duration::from_secs(3600);
     let disk = Resource::builder("disk", probe)
         .floor(Floor::NONE)
         .interval(hour)
+        .min_interval(Duration::from_millis(10))
         .max_age(2 * hour)
         .build()
         .unwrap();
