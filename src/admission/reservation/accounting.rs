@@ -23,7 +23,7 @@ impl Slot {
             Priority::Essential => ESSENTIAL,
         };
         self.exceptions.store(exceptions, Relaxed);
-        self.may_be_written.store(claim.creates, Relaxed);
+        self.may_be_written.store(false, Relaxed);
         self.reserved.store(claim.bytes.max(minimum), Relaxed);
         self.kept_at_least
             .store(claim.stored_elsewhere.max(claim.may_allocate).max(minimum), Relaxed);
@@ -52,6 +52,8 @@ impl Slot {
                 None => self.take(scope, held, bytes, claim.priority)?,
             }
         }
+        // Not before: what a failed reservation gives back is refunded.
+        self.may_be_written.store(claim.creates, Relaxed);
         self.admitted.store(self.admitted.load(Relaxed) + 1, Relaxed);
         Ok(())
     }

@@ -225,6 +225,10 @@ impl BodyReservation {
             slot.extend(bytes).err()
         };
         if let Some(Shortage { place, reason }) = short {
+            if let Some(scope) = slot.figures.scopes.get(usize::from(place)) {
+                // There may be room by now.
+                scope.account().refresh();
+            }
             let context = slot.figures.context();
             let refusal = context.map(|context| context.rules().refusal(reason, Some(place.into()), Some(bytes)));
             return Err(Short::Refused(
