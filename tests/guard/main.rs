@@ -12,6 +12,7 @@ mod endings;
 mod essential;
 mod failure_policy;
 mod inodes;
+mod late_answers;
 mod late_failure;
 mod live_settings;
 mod mid_stream;
