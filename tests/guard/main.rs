@@ -17,6 +17,7 @@ mod late_failure;
 mod live_settings;
 mod mid_stream;
 mod negotiation;
+mod one_refusal;
 mod refunds;
 mod report;
 mod report_only;
