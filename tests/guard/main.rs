@@ -14,6 +14,7 @@ mod failure_policy;
 mod inodes;
 mod late_answers;
 mod late_failure;
+mod lifetimes;
 mod live_settings;
 mod mid_stream;
 mod negotiation;
