@@ -5,66 +5,28 @@ use std::{
     future::pending,
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, resume_unwind},
-    pin::Pin,
-    sync::{Arc, Weak},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tokio::task::yield_now;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
     Guarded, Linger, Reason, StorageFailure, StorageGuardLayer,
-    test_util::{FakeResource, ScriptError, ScriptedBody},
+    test_util::{FakeResource, ScriptedBody},
 };
 
-use crate::support::*;
+use crate::{
+    support::*,
+    watched::{Watch, Watched, watched},
+};
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(300);
 const LENGTH: u64 = 200_000_000;
-
-/// A client's body that is watched.
-struct Upload {
-    script: ScriptedBody,
-    _alive: Arc<()>,
-}
-
-#[derive(Clone)]
-struct Watch(Weak<()>);
-
-impl Watch {
-    fn is_alive(&self) -> bool {
-        self.0.strong_count() > 0
-    }
-}
-
-fn watched(script: ScriptedBody) -> (Upload, Watch) {
-    let alive = Arc::new(());
-    let watch = Watch(Arc::downgrade(&alive));
-    (Upload { script, _alive: alive }, watch)
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = ScriptError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ScriptError>>> {
-        Pin::new(&mut self.script).poll_frame(context)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.script.size_hint()
-    }
-}
 
 type Reply = Result<Response<Full<Bytes>>, BoxError>;
 
@@ -90,7 +52,7 @@ enum Drops {
 }
 
 /// Reads a frame and drops the body; then goes on, while the body is still there.
-async fn drops_its_body(request: Request<Guarded<Upload>>, watch: &Watch, drops: Drops) {
+async fn drops_its_body(request: Request<Guarded<Watched>>, watch: &Watch, drops: Drops) {
     let mut body = request.into_body();
     body.frame().await.unwrap().unwrap();
     match drops {
@@ -226,7 +188,7 @@ async fn dropped_body_goes_with_the_response_future() {
 #[tokio::test]
 async fn dropped_body_goes_when_its_handler_panics() {
     struct Planned;
-    async fn panics(request: Request<Guarded<Upload>>, watch: Watch) -> Reply {
+    async fn panics(request: Request<Guarded<Watched>>, watch: Watch) -> Reply {
         drops_its_body(request, &watch, Drops::Here).await;
         resume_unwind(Box::new(Planned))
     }
@@ -246,7 +208,7 @@ async fn body_dropped_after_the_response_is_not_kept() {
     let disk = disk_with_room();
     let (upload, watch) = watched(sending());
     let (sender, receiver) = std::sync::mpsc::channel();
-    let service = layer(&disk).layer(service_fn(move |request: Request<Guarded<Upload>>| {
+    let service = layer(&disk).layer(service_fn(move |request: Request<Guarded<Watched>>| {
         sender.send(request.into_body()).unwrap();
         async { Reply::Ok(Response::default()) }
     }));
@@ -266,7 +228,7 @@ async fn cut_off_body_is_kept_until_its_refusal_is_sent() {
     let layer = layer(&disk);
     let (upload, watch) = watched(sending());
     let (in_handler, at_work) = (watch.clone(), layer.clone());
-    let service = layer.layer(service_fn(move |request: Request<Guarded<Upload>>| {
+    let service = layer.layer(service_fn(move |request: Request<Guarded<Watched>>| {
         let (watch, layer) = (in_handler.clone(), at_work.clone());
         async move {
             let mut body = request.into_body();

@@ -28,3 +28,5 @@ mod sharing;
 mod stored_elsewhere;
 mod support;
 mod user_quota;
+#[path = "../support/watched.rs"]
+mod watched;
