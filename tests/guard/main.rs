@@ -12,6 +12,7 @@ mod endings;
 mod essential;
 mod failure_policy;
 mod inodes;
+mod lag;
 mod late_answers;
 mod late_failure;
 mod lifetimes;
