@@ -20,7 +20,7 @@ pub(crate) use pending::PendingAdmission;
 pub use reservation::Reservation;
 #[cfg(storage_guard_loom)]
 pub(crate) use reservation::models;
-pub(crate) use reservation::{BodyReservation, Growth, LayerContext, ResponseReservation, Shortage};
+pub(crate) use reservation::{BodyReservation, Growth, LayerContext, ParkedBody, ResponseReservation, Shortage};
 pub(crate) use scope::MAX_SCOPES;
 pub use storage_failure::StorageFailure;
 pub use stored::Stored;

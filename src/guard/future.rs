@@ -17,7 +17,7 @@ use super::{
     Guarded, ResponseBody,
     answering::{Answering, DIALECT_SHIFT, HTTP1},
     layer::Decided,
-    linger::{ParkedBody, insert_close, is_http1},
+    linger::{KeepOnDrop, insert_close, is_http1},
     pending::{Call, Pending},
     refused::Refused,
 };
@@ -263,8 +263,10 @@ fn into_response<R>(
     if note & HTTP1 != 0 {
         insert_close(response.headers_mut());
     }
-    let parked = reservation.take_parked_body().and_then(|parked| parked.downcast().ok());
-    let kept = parked.map(|parked: Box<ParkedBody>| parked.into_kept());
+    let kept = reservation
+        .keep_parked_body(&context)
+        .and_then(|kept| kept.downcast().ok());
+    let kept = kept.map(|kept: Box<KeepOnDrop>| *kept);
     Some(response.map(|body| ResponseBody::refusal(body, kept)))
 }
 

@@ -219,8 +219,7 @@ impl Drop for LingerPermit {
 ///
 /// A pointer, since every response body has room for one.
 pub(super) struct KeepOnDrop {
-    /// None where nothing is to be kept any more.
-    kept: Option<Box<dyn Keep>>,
+    kept: Box<dyn Keep>,
 }
 
 trait Keep: Send + Sync {
@@ -248,57 +247,18 @@ impl KeepOnDrop {
         B: Body + Send + Unpin + 'static,
     {
         Self {
-            kept: Some(Box::new(Kept {
+            kept: Box::new(Kept {
                 linger,
                 body: Mutex::new(Some(body)),
                 policy,
-            })),
+            }),
         }
     }
 }
 
 impl Drop for KeepOnDrop {
     fn drop(&mut self) {
-        if let Some(mut kept) = self.kept.take() {
-            kept.keep();
-        }
-    }
-}
-
-/// The rest of a body, kept from the moment that the handler gets no more of it until the response is decided.
-pub(super) struct ParkedBody {
-    kept: KeepOnDrop,
-    /// There is a refusal to be read, even if it does not come by this response.
-    is_refused: bool,
-}
-
-impl ParkedBody {
-    /// The guard cut the body off.
-    pub(super) fn cut_off(kept: KeepOnDrop) -> Self {
-        Self { kept, is_refused: true }
-    }
-
-    /// The handler dropped the body before its end.
-    pub(super) fn dropped(kept: KeepOnDrop) -> Self {
-        Self {
-            kept,
-            is_refused: false,
-        }
-    }
-
-    /// The response is a refusal, and keeps the body until it is written.
-    pub(super) fn into_kept(mut self) -> KeepOnDrop {
-        KeepOnDrop {
-            kept: self.kept.kept.take(),
-        }
-    }
-}
-
-impl Drop for ParkedBody {
-    fn drop(&mut self) {
-        if !self.is_refused {
-            self.kept.kept = None;
-        }
+        self.kept.keep();
     }
 }
 

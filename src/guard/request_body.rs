@@ -13,13 +13,12 @@ use pin_project_lite::pin_project;
 use super::{
     BodyError,
     answering::{Answering, HTTP1},
-    linger::{KeepOnDrop, ParkedBody},
-    stored_body::{Boxed, put_back, store},
+    linger::KeepOnDrop,
+    stored_body::{Boxed, StoredBody, put_back, store},
 };
 use crate::{
     BoxError,
-    admission::{BodyReservation, Growth},
-    capacity::Refusal,
+    admission::{BodyReservation, Growth, LayerContext, ParkedBody},
 };
 
 pin_project! {
@@ -189,8 +188,10 @@ where
                     .context()
                     .is_some_and(|layer| layer.record_refusal(&refusal))
                 {
+                    reservation.cut_off(refusal.clone());
                     if let StorageProjection::Tracked { stored } = this.storage.project() {
-                        cut_off(stored.take(), reservation, refusal.clone());
+                        // The client is still sending.
+                        stored.take().into_iter().for_each(|stored| reservation.park(stored));
                     }
                     return Poll::Ready(Some(Err(BodyError::refused(refusal))));
                 }
@@ -209,44 +210,25 @@ where
     }
 }
 
-/// The client is still sending. The body is kept until it can have read the refusal.
-fn cut_off<B: Body + Send + 'static>(stored: Option<Boxed<B>>, reservation: &BodyReservation, refusal: Refusal) {
-    reservation.cut_off(refusal);
-    if let Some(Ok(kept)) = stored.map(|stored| keep_for_answer(stored, reservation)) {
-        reservation.park(Box::new(ParkedBody::cut_off(kept)));
-    }
-}
-
 /// The handler drops the body. If there is more to come, the response may still be a refusal that the client has to read.
 #[inline(always)]
 fn release<B: Body + Send + 'static>(stored: Boxed<B>, reservation: &BodyReservation) {
     if stored.is_end_stream() {
         put_back(stored);
     } else {
-        release_early(stored, reservation);
+        reservation.park(stored);
     }
 }
 
-#[cold]
-fn release_early<B: Body + Send + 'static>(stored: Boxed<B>, reservation: &BodyReservation) {
-    match keep_for_answer(stored, reservation) {
-        Ok(kept) => reservation.park(Box::new(ParkedBody::dropped(kept))),
-        Err(stored) => put_back(stored),
+impl<B: Body + Send + 'static> ParkedBody for StoredBody<B> {
+    fn discard(self: Pin<Box<Self>>) {
+        put_back(self);
     }
-}
 
-/// Returns the body where it cannot be kept.
-fn keep_for_answer<B>(stored: Boxed<B>, reservation: &BodyReservation) -> Result<KeepOnDrop, Boxed<B>>
-where
-    B: Body + Send + 'static,
-{
-    let Some(layer) = reservation.context() else {
-        return Err(stored);
-    };
-    let linger = &Answering::of(&layer).linger;
-    match linger.policy_after_admission(reservation.note() & HTTP1 != 0) {
-        Some(policy) => Ok(KeepOnDrop::new(linger.clone(), stored, policy)),
-        None => Err(stored),
+    fn keep(self: Pin<Box<Self>>, context: &LayerContext, note: u8) -> Option<Box<dyn Any + Send>> {
+        let linger = &Answering::of(context).linger;
+        let policy = linger.policy_after_admission(note & HTTP1 != 0)?;
+        Some(Box::new(KeepOnDrop::new(linger.clone(), self, policy)))
     }
 }
 

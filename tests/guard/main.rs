@@ -28,6 +28,8 @@ mod settings;
 mod sharing;
 mod stored_elsewhere;
 mod support;
+mod third_holder;
+mod unpinned;
 mod user_quota;
 #[path = "../support/watched.rs"]
 mod watched;

@@ -173,6 +173,9 @@ impl Slot {
             if let Some(tenants) = rare.tenants {
                 tenants.settle(self.relayed.load(Relaxed));
             }
+            if let Some(body) = rare.parked_body {
+                self.unpark(body);
+            }
         }
         if exceptions & HOLDS_INODES != 0 {
             let inodes = self.inodes.swap(0, Relaxed);

@@ -1,12 +1,12 @@
 use std::{
-    any::Any,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use super::{
     holder::Reservation,
-    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, LayerContext, PARKS_BODY, Shortage, UNBOUND},
+    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, LayerContext, PARKS_BODY, ParkedBody, Shortage, UNBOUND},
 };
 use crate::{
     admission::tenant_charges::Shortfall,
@@ -294,21 +294,17 @@ impl BodyReservation {
         self.set_relayed(needed);
     }
 
-    /// Keeps a body that is dropped before its end until the response is decided. Returns it if that is decided already.
-    pub(crate) fn park(&self, body: Box<dyn Any + Send>) {
+    /// Keeps a body of which the handler gets no more until the response is decided.
+    pub(crate) fn park(&self, body: Pin<Box<dyn ParkedBody>>) {
         let Some(reservation) = &self.reservation else { return };
         let slot = reservation.slot();
         slot.rare().parked_body = Some(body);
         if slot.set(PARKS_BODY) & ANSWERED != 0 {
-            drop(slot.rare().parked_body.take());
+            let parked = slot.rare().parked_body.take();
+            if let Some(body) = parked {
+                slot.unpark(body);
+            }
         }
-    }
-
-    /// What the layer noted of the request.
-    pub(crate) fn note(&self) -> u8 {
-        self.reservation
-            .as_ref()
-            .map_or(0, |reservation| reservation.slot().note.load(Relaxed))
     }
 
     /// What else the layer knows.

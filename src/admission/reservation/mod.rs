@@ -13,5 +13,5 @@ mod slot;
 pub(crate) use body::{BodyReservation, Growth};
 pub use holder::Reservation;
 pub(crate) use response::ResponseReservation;
-pub(crate) use slot::{LayerContext, Shortage};
+pub(crate) use slot::{LayerContext, ParkedBody, Shortage};
 pub(super) use {begin::split, slot::OwnedContext};

@@ -1,6 +1,8 @@
 //! Models of a reservation, for `loom`: its holders go on different threads, in whatever order.
 
 use std::{
+    any::Any,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -9,7 +11,8 @@ use loom::thread;
 
 use crate::{
     admission::{
-        Admission, Admitted, BodyReservation, Decision, Limits, LiveLimits, StorageFailure, Stored, TenantNames,
+        Admission, Admitted, BodyReservation, Decision, LayerContext, Limits, LiveLimits, ParkedBody, StorageFailure,
+        Stored, TenantNames,
     },
     capacity::{Charge, Claim, SizeModel},
     sync::model,
@@ -133,6 +136,16 @@ pub(crate) fn tenants_get_back_what_was_not_stored() {
     });
 }
 
+struct Parked(#[expect(dead_code, reason = "counted")] Arc<()>);
+
+impl ParkedBody for Parked {
+    fn discard(self: Pin<Box<Self>>) {}
+
+    fn keep(self: Pin<Box<Self>>, _: &LayerContext, _: u8) -> Option<Box<dyn Any + Send>> {
+        None
+    }
+}
+
 /// A handler drops its body early while the response is decided: the body is dropped with one of them, whatever the order.
 pub(crate) fn a_parked_body_goes_with_its_response() {
     model(|| {
@@ -141,7 +154,7 @@ pub(crate) fn a_parked_body_goes_with_its_response() {
         let handle = response.expose().expect("reserved");
         let parked = Arc::new(());
         let seen = parked.clone();
-        let reader = thread::spawn(move || body.park(Box::new(parked)));
+        let reader = thread::spawn(move || body.park(Box::pin(Parked(parked))));
         response.end();
         reader.join().expect("ended");
         assert_eq!(Arc::strong_count(&seen), 1, "the handle does not keep it");

@@ -1,8 +1,8 @@
-use std::{any::Any, sync::Arc};
+use std::{any::Any, pin::Pin, sync::Arc};
 
 use super::{
     holder::Reservation,
-    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, KEEPS_HEAD, LayerContext, PARKS_BODY},
+    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody},
 };
 use crate::{
     admission::{StorageFailure, Stored},
@@ -126,8 +126,12 @@ impl ResponseReservation {
         self.reservation.as_ref()?.slot().rare().head.take()
     }
 
-    /// The body that the handler dropped before its end, for a refusal that the client may still have to read.
-    pub(crate) fn take_parked_body(&self) -> Option<Box<dyn Any + Send>> {
+    /// What keeps the body that the handler has dropped before its end, until the client can have read a refusal.
+    pub(crate) fn keep_parked_body(&self, context: &LayerContext) -> Option<Box<dyn Any + Send>> {
+        self.take_parked_body()?.keep(context, self.note())
+    }
+
+    fn take_parked_body(&self) -> Option<Pin<Box<dyn ParkedBody>>> {
         if self.exceptions() & PARKS_BODY == 0 {
             return None;
         }
@@ -156,8 +160,9 @@ impl ResponseReservation {
     #[cold]
     fn end_before_handle(&mut self) {
         if let Some(reservation) = &self.reservation {
-            if reservation.slot().set(ANSWERED) & PARKS_BODY != 0 {
-                self.take_parked_body();
+            reservation.slot().set(ANSWERED);
+            if let Some(body) = self.take_parked_body() {
+                reservation.slot().unpark(body);
             }
         }
     }

@@ -2,6 +2,7 @@ use std::{
     any::Any,
     fmt,
     ops::Deref,
+    pin::Pin,
     sync::{Arc, PoisonError, Weak},
 };
 
@@ -63,9 +64,19 @@ pub(super) struct Rare {
     /// Why the body was cut off.
     pub(super) refusal: Option<Refusal>,
     /// A body that the handler has dropped before its end, kept until the response is decided.
-    pub(super) parked_body: Option<Box<dyn Any + Send>>,
+    pub(super) parked_body: Option<Pin<Box<dyn ParkedBody>>>,
     /// What the layer keeps of the request's head.
     pub(super) head: Option<Box<dyn Any + Send>>,
+}
+
+/// The rest of a request body, kept from the moment that the handler gets no more of it until the response is decided.
+pub(crate) trait ParkedBody: Send {
+    /// The response is no refusal, so nobody needs the body any more.
+    fn discard(self: Pin<Box<Self>>);
+
+    /// The response is a refusal. What is returned keeps the body until the client can have read it; it is to be dropped
+    /// after the response.
+    fn keep(self: Pin<Box<Self>>, context: &LayerContext, note: u8) -> Option<Box<dyn Any + Send>>;
 }
 
 /// The body was cut off.
@@ -132,6 +143,15 @@ impl Slot {
         }
         let next_close = self.next_close.load(Relaxed);
         next_close.min(self.reserved.load(Relaxed).saturating_add(1))
+    }
+
+    /// Lets a parked body go. If it was cut off, the client has a refusal to read, even if not by this response.
+    #[cold]
+    pub(super) fn unpark(&self, body: Pin<Box<dyn ParkedBody>>) {
+        match self.figures.context() {
+            Some(context) if self.exceptions() & CUT_OFF != 0 => drop(body.keep(&context, self.note.load(Relaxed))),
+            _ => body.discard(),
+        }
     }
 
     pub(super) fn rare(&self) -> MutexGuard<'_, Rare> {
