@@ -116,7 +116,9 @@ pub enum Event<'a> {
     },
 }
 
-/// Is told of events: those of a resource on its sampler's thread, refusals on the request's own. Should be quick.
+/// Is told of events: those of a resource on its sampler's thread, the watchdog's, or the one that changes its settings;
+/// refusals on the request's own. Should be quick. It may change settings, since no lock is held; it must not wait for a
+/// measurement, which its own thread may have to take.
 ///
 /// ```
 /// use tower_storage_guard::{Event, Observer};

@@ -55,6 +55,26 @@ impl Health {
     }
 }
 
+/// A change of state that is yet to be emitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateChange {
+    from: State,
+    to: State,
+    available: u64,
+    floor: u64,
+}
+
+impl StateChange {
+    fn new(left: Option<State>, health: &Health, floor: u64) -> Option<Self> {
+        left.map(|from| Self {
+            from,
+            to: health.states.state(),
+            available: health.reading.available,
+            floor,
+        })
+    }
+}
+
 /// With more free inodes than this they are not counted: no burst between two samples uses up so many.
 const PLENTY_OF_INODES: u64 = 1 << 20;
 
@@ -111,8 +131,9 @@ impl ResourceInner {
         lock(&self.health).settings
     }
 
-    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading.
-    pub(crate) fn reconfigure(&self, settings: ResourceSettings) {
+    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading. The
+    /// caller emits the change of state when it has released its locks.
+    pub(crate) fn reconfigure(&self, settings: ResourceSettings) -> Option<StateChange> {
         let mut health = lock(&self.health);
         let before = limits(&health.settings, &health.reading);
         let after = limits(&settings, &health.reading);
@@ -130,13 +151,13 @@ impl ResourceInner {
         let Reading { available, total, .. } = health.reading;
         let floor = settings.floor.of(total);
         let left = health.states.reassess(available, total, floor, &settings.bands);
-        let to = health.states.state();
+        let change = StateChange::new(left, &health, floor);
         self.set_bounds(&health);
         self.set_gate(&health, now);
         drop(health);
-        self.tell_state(left, to, available, floor);
         // Sooner than the old interval.
         self.account.refresh();
+        change
     }
 
     /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
@@ -170,18 +191,24 @@ impl ResourceInner {
         let left = health
             .states
             .observe(reading.available, reading.total, floor, &settings.bands);
-        let to = health.states.state();
+        let change = StateChange::new(left, &health, floor);
         self.set_gate(&health, now);
         drop(health);
 
         if recovered {
             self.tell(&Event::ProbeRecovered { resource: &self.name });
         }
-        self.tell_state(left, to, reading.available, floor);
+        self.emit_change(change);
     }
 
-    fn tell_state(&self, left: Option<State>, to: State, available: u64, floor: u64) {
-        if let Some(from) = left {
+    pub(crate) fn emit_change(&self, change: Option<StateChange>) {
+        if let Some(StateChange {
+            from,
+            to,
+            available,
+            floor,
+        }) = change
+        {
             self.tell(&Event::StateChanged {
                 resource: &self.name,
                 from,
@@ -319,6 +346,14 @@ fn difference(a: u64, b: u64) -> i64 {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is locked here is plain data that is sound after any assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held while settings are compared and replaced, so that layers which share resources change them one after the other.
+/// No code of a user's may run under it.
+static SETTINGS: Mutex<()> = Mutex::new(());
+
+pub(crate) fn lock_settings() -> MutexGuard<'static, ()> {
+    lock(&SETTINGS)
 }
 
 /// For the watchdog.

@@ -15,7 +15,10 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(any(test, feature = "test-util"))]
 use self::inner::lock;
 use self::sink::ResourceSink;
-pub(crate) use self::{account::ResourceAccount, inner::ResourceInner};
+pub(crate) use self::{
+    account::ResourceAccount,
+    inner::{ResourceInner, lock_settings},
+};
 pub use self::{
     builder::ResourceBuilder,
     failure_policy::{FailurePolicy, Fallback},
@@ -89,7 +92,10 @@ impl Resource {
     /// When a setting is invalid; then everything stays as it was.
     pub fn reconfigure(&self, settings: ResourceSettings) -> Result<(), BuildError> {
         settings.check()?;
-        self.core.reconfigure(settings);
+        let lock = lock_settings();
+        let change = self.core.reconfigure(settings);
+        drop(lock);
+        self.core.emit_change(change);
         Ok(())
     }
 
