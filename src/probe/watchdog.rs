@@ -1,8 +1,10 @@
 use std::{
-    sync::{Mutex, PoisonError, Weak},
+    sync::{Mutex, Weak},
     thread,
     time::Duration,
 };
+
+use crate::sync::lock;
 
 /// Something that must be looked at from time to time by somebody other than its own thread, which may hang.
 pub(crate) trait Watched: Send + Sync {
@@ -15,7 +17,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Watches it until it is dropped. One thread serves all; it ends when nothing is left to watch.
 pub(crate) fn watch(watched: Weak<dyn Watched>) {
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = lock(&STATE);
     state.watched.push(watched);
     if !state.running {
         // Without the thread a silent probe would go unnoticed: try again with the next resource.
@@ -37,7 +39,7 @@ static STATE: Mutex<State> = Mutex::new(State {
 });
 
 fn run() {
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = lock(&STATE);
     loop {
         state.watched.retain(|watched| watched.strong_count() > 0);
         if state.watched.is_empty() {
@@ -50,6 +52,6 @@ fn run() {
             watched.check_age();
         }
         thread::sleep(TICK);
-        state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        state = lock(&STATE);
     }
 }

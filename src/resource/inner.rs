@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -11,6 +11,7 @@ use crate::{
     capacity::{Event, Observer, Reading, State, StateMachine, notify},
     clock::Clock,
     probe::{ProbeError, Signal, Watched},
+    sync::lock,
 };
 
 /// What a resource was built with and never changes.
@@ -31,7 +32,8 @@ pub(crate) struct ResourceInner {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// What is known beside the account. Only the sampler, the watchdog and reports lock it.
+/// What is known beside the account. The sampler, the watchdog, reports and changes lock it; of requests only one whose
+/// storage is full.
 pub(super) struct Health {
     reading: Reading,
     /// When the last good reading was taken.
@@ -123,12 +125,17 @@ impl ResourceInner {
     }
 
     /// What finished requests hold beside what has closed since a measurement began.
-    pub(super) fn tell_unseen(&self, bytes: u64) {
+    pub(super) fn set_unseen(&self, bytes: u64) {
         self.unseen.store(bytes, Relaxed);
     }
 
     pub(crate) fn settings(&self) -> ResourceSettings {
         lock(&self.health).settings
+    }
+
+    pub(super) fn settings_and_state(&self) -> (ResourceSettings, State) {
+        let health = lock(&self.health);
+        (health.settings, health.state())
     }
 
     /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading. The
@@ -160,10 +167,10 @@ impl ResourceInner {
         change
     }
 
-    /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
-    /// inodes that it is given, told by how much others have moved them since the last reading, and returns what is
-    /// unseen.
-    pub(super) fn take_in(
+    /// Records a good reading and emits what changed. `reconcile` brings the accounts to the limits of bytes and inodes in
+    /// its first argument; the second is by how much settings have moved them since the last reading. It returns the
+    /// bytes that are unseen.
+    pub(super) fn apply_reading(
         &self,
         reading: &Reading,
         taken_at: Duration,
@@ -173,7 +180,7 @@ impl ResourceInner {
         let settings = health.settings;
         let limits = limits(&settings, reading);
         let unseen = reconcile(limits, std::mem::take(&mut health.moved));
-        self.tell_unseen(unseen);
+        self.set_unseen(unseen);
         health.reading = *reading;
         health.read_at = taken_at;
         health.limit = limits.0;
@@ -196,7 +203,7 @@ impl ResourceInner {
         drop(health);
 
         if recovered {
-            self.tell(&Event::ProbeRecovered { resource: &self.name });
+            self.emit(&Event::ProbeRecovered { resource: &self.name });
         }
         self.emit_change(change);
     }
@@ -209,7 +216,7 @@ impl ResourceInner {
             floor,
         }) = change
         {
-            self.tell(&Event::StateChanged {
+            self.emit(&Event::StateChanged {
                 resource: &self.name,
                 from,
                 to,
@@ -232,7 +239,7 @@ impl ResourceInner {
             .set_bounds(ceiling, health.settings.essential.of(total).min(floor));
     }
 
-    pub(super) fn take_in_failure(&self, error: &ProbeError) {
+    pub(super) fn record_failure(&self, error: &ProbeError) {
         self.probe_failures.fetch_add(1, Relaxed);
         let mut health = lock(&self.health);
         let now = self.clock.now();
@@ -245,7 +252,7 @@ impl ResourceInner {
         self.set_gate(&health, now);
         drop(health);
         if is_first {
-            self.tell(&Event::ProbeFailed {
+            self.emit(&Event::ProbeFailed {
                 resource: &self.name,
                 error,
             });
@@ -301,7 +308,7 @@ impl ResourceInner {
         }
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn emit(&self, event: &Event<'_>) {
         notify(&self.fixed.observers, event);
     }
 }
@@ -320,7 +327,7 @@ impl Watched for ResourceInner {
         }
         drop(health);
         if became_silent {
-            self.tell(&Event::ProbeSilent {
+            self.emit(&Event::ProbeSilent {
                 resource: &self.name,
                 age,
             });
@@ -341,11 +348,6 @@ fn difference(a: u64, b: u64) -> i64 {
     let difference = i128::from(a) - i128::from(b);
     // Half the range is kept free for holds.
     difference.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is locked here is plain data that is sound after any assignment.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Held while settings are compared and replaced, so that layers which share resources change them one after the other.

@@ -12,8 +12,6 @@ mod sink;
 use std::sync::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 
-#[cfg(any(test, feature = "test-util"))]
-use self::inner::lock;
 use self::sink::ResourceSink;
 pub(crate) use self::{
     account::ResourceAccount,
@@ -24,12 +22,12 @@ pub use self::{
     failure_policy::{FailurePolicy, Fallback},
     settings::ResourceSettings,
 };
-#[cfg(any(test, feature = "test-util"))]
-use crate::probe::Watched;
 use crate::{
     capacity::{BuildError, State},
     probe::{CapacityProbe, DiskProbe, ProbeError, Sampler},
 };
+#[cfg(any(test, feature = "test-util"))]
+use crate::{probe::Watched, sync::lock};
 
 /// A resource that requests write to: a probe, its sampler, a floor and an account of what is held.
 ///
