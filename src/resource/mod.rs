@@ -12,7 +12,6 @@ mod sink;
 use std::sync::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 
-use self::sink::ResourceSink;
 pub(crate) use self::{
     account::ResourceAccount,
     inner::{ResourceInner, lock_settings},
@@ -214,5 +213,5 @@ enum Sampling {
     Thread(#[expect(dead_code, reason = "held for its drop")] Sampler),
     /// Only when it is told to.
     #[cfg(any(test, feature = "test-util"))]
-    Manual(Mutex<(Box<dyn CapacityProbe>, ResourceSink)>),
+    Manual(Mutex<(Box<dyn CapacityProbe>, sink::ResourceSink)>),
 }
