@@ -16,8 +16,8 @@ use std::{
 use super::{CapacityProbe, ProbeError};
 use crate::{capacity::Reading, sync::lock};
 
-/// One thread that measures one resource: when it is built, then at the pace its sink asks for, and sooner when somebody
-/// asks for it. It ends when this handle is dropped, after the measurement that is under way.
+/// One thread that measures one resource: when it is built, then at the pace its sink sets, and sooner when a measurement
+/// is requested. It ends when this handle is dropped, after the measurement that is under way.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     signal: Arc<Signal>,

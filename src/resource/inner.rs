@@ -350,8 +350,8 @@ fn difference(a: u64, b: u64) -> i64 {
     difference.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
-/// Held while settings are compared and replaced, so that layers which share resources change them one after the other.
-/// No code of a user's may run under it.
+/// Held while settings are compared and replaced, so that changes of shared resources do not interleave. User code must not
+/// run under it.
 static SETTINGS: Mutex<()> = Mutex::new(());
 
 pub(crate) fn lock_settings() -> MutexGuard<'static, ()> {
