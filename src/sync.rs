@@ -25,6 +25,11 @@ pub(crate) fn is_alone<T>(this: &mut Arc<T>) -> bool {
     Arc::get_mut(this).is_some()
 }
 
+/// Locks a mutex, poisoned or not: what this crate keeps in one is sound after any assignment.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Runs what `check` does with every order of its threads' steps.
 #[cfg(storage_guard_loom)]
 pub(crate) use loom::model;

@@ -71,8 +71,8 @@ impl Scope {
         let allowance = self.allowance(priority);
         let gate = account.gate();
         match ResourceAccount::closed_because(gate) {
-            // Essential requests may use a part of the floor, so that it is reached does not refuse them.
-            Some(_) if gate == gate::FULL && allowance > 0 => {}
+            // Essential requests may use a part of the floor, unless the storage itself says that it is full.
+            Some(_) if gate == gate::FULL && allowance > 0 && !account.is_exhausted() => {}
             Some(reason) => return Err(reason),
             None => {}
         }

@@ -116,7 +116,9 @@ pub enum Event<'a> {
     },
 }
 
-/// Is told of events: those of a resource on its sampler's thread, refusals on the request's own. Should be quick.
+/// Receives events: a resource's on its sampler's thread, the watchdog's, or the one that changes its settings; refusals on
+/// the request's own. Should be quick. No lock is held, so an observer may change settings. It must not call
+/// [`sample_now`](crate::Resource::sample_now), which can wait for the thread that the observer runs on.
 ///
 /// ```
 /// use tower_storage_guard::{Event, Observer};

@@ -213,8 +213,8 @@ mod tests {
     #[test]
     fn the_queue_is_bounded_without_readings() {
         for seconds in [0, 1, 30] {
-            let (unseen, _) = steady(seconds * SECOND, |_| false);
-            assert_eq!(unseen, 600_000_000, "nothing was given back");
+            let (unseen, entries) = steady(seconds * SECOND, |_| false);
+            assert_eq!((unseen, entries), (600_000_000, MAX_ENTRIES), "nothing was given back");
             // The first reading after ten minutes gives back all that can show in it.
             let (unseen, _) = steady(seconds * SECOND, |now| now == 600 * SECOND);
             let expected = u64::from(seconds) * 1_000_000;

@@ -14,10 +14,10 @@ use std::{
 };
 
 use super::{CapacityProbe, ProbeError};
-use crate::capacity::Reading;
+use crate::{capacity::Reading, sync::lock};
 
-/// One thread that measures one resource: when it is built, then at the pace its sink asks for, and sooner when somebody
-/// asks for it. It ends when this handle is dropped, after the measurement that is under way.
+/// One thread that measures one resource: when it is built, then at the pace its sink sets, and sooner when a measurement
+/// is requested. It ends when this handle is dropped, after the measurement that is under way.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     signal: Arc<Signal>,
@@ -148,7 +148,7 @@ impl Signal {
         let wanted = self.begun.load(Acquire) + 1;
         self.request.store(NOW, Release);
         self.wake();
-        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let finished = lock(&self.finished);
         let (finished, _) = self
             .one_finished
             .wait_timeout_while(finished, limit, |finished| *finished < wanted)
@@ -157,7 +157,7 @@ impl Signal {
     }
 
     fn finish_one(&self) {
-        *self.finished.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&self.finished) += 1;
         self.one_finished.notify_all();
     }
 

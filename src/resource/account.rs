@@ -105,3 +105,33 @@ impl ResourceAccount {
         self.exhausted.store(exhausted, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use crate::{
+        capacity::{Event, Reading},
+        resource::Resource,
+    };
+
+    #[test]
+    fn a_kept_account_keeps_no_sampler_or_observer() {
+        let (sender, ends) = mpsc::channel::<()>();
+        let (probe, observer) = (sender.clone(), sender);
+        let measure = move || {
+            let _ = &probe;
+            Ok::<_, std::io::Error>(Reading::new(10, 10))
+        };
+        let builder = Resource::builder("r", measure).observer(move |_: &Event<'_>| {
+            let _ = &observer;
+        });
+        let resource = builder.build().expect("measures");
+        let account = resource.account().clone();
+        drop(resource);
+        let ended = ends.recv_timeout(Duration::from_secs(10));
+        assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
+        account.close(1);
+        account.refresh();
+    }
+}

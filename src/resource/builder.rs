@@ -96,9 +96,9 @@ impl ResourceBuilder {
         self
     }
 
-    /// Sets the least time between two measurements: 10 ms to the interval. Requests that are refused and bytes that are
-    /// written ask for measurements out of turn; this is how often an expensive probe answers them. Only
-    /// [`Resource::sample_now`] does not wait for it. Default: a tenth of the interval, at least 10 ms, at most 10 s.
+    /// Sets the least time between two measurements: 10 ms to the interval. It limits how often refused requests, written
+    /// bytes and [`Resource::kick`] can trigger an expensive probe; [`Resource::sample_now`] ignores it. Default: a tenth
+    /// of the interval, at least 10 ms, at most 10 s.
     pub const fn min_interval(mut self, min_interval: Duration) -> Self {
         self.settings.min_interval = Some(min_interval);
         self

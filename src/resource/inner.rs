@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use crate::{
     capacity::{Event, Observer, Reading, State, StateMachine, notify},
     clock::Clock,
     probe::{ProbeError, Signal},
+    sync::lock,
 };
 
 /// What a resource was built with and never changes.
@@ -32,7 +33,8 @@ pub(crate) struct ResourceInner {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// What is known beside the account. Only the sampler, the watchdog and reports lock it.
+/// What is known beside the account. The sampler, the watchdog, reports and changes lock it; of requests only one whose
+/// storage is full.
 pub(super) struct Health {
     reading: Reading,
     /// When the last good reading was taken.
@@ -53,6 +55,26 @@ pub(super) struct Health {
 impl Health {
     pub(super) fn state(&self) -> State {
         self.forced.unwrap_or(self.states.state())
+    }
+}
+
+/// A change of state that is yet to be emitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateChange {
+    from: State,
+    to: State,
+    available: u64,
+    floor: u64,
+}
+
+impl StateChange {
+    fn new(left: Option<State>, health: &Health, floor: u64) -> Option<Self> {
+        left.map(|from| Self {
+            from,
+            to: health.states.state(),
+            available: health.reading.available,
+            floor,
+        })
     }
 }
 
@@ -104,7 +126,7 @@ impl ResourceInner {
     }
 
     /// What finished requests hold beside what has closed since a measurement began.
-    pub(super) fn tell_unseen(&self, bytes: u64) {
+    pub(super) fn set_unseen(&self, bytes: u64) {
         self.unseen.store(bytes, Relaxed);
     }
 
@@ -112,8 +134,14 @@ impl ResourceInner {
         lock(&self.health).settings
     }
 
-    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading.
-    pub(crate) fn reconfigure(&self, settings: ResourceSettings) {
+    pub(super) fn settings_and_state(&self) -> (ResourceSettings, State) {
+        let health = lock(&self.health);
+        (health.settings, health.state())
+    }
+
+    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading. The
+    /// caller emits the change of state when it has released its locks.
+    pub(crate) fn reconfigure(&self, settings: ResourceSettings) -> Option<StateChange> {
         let mut health = lock(&self.health);
         let before = limits(&health.settings, &health.reading);
         let after = limits(&settings, &health.reading);
@@ -131,19 +159,19 @@ impl ResourceInner {
         let Reading { available, total, .. } = health.reading;
         let floor = settings.floor.of(total);
         let left = health.states.reassess(available, total, floor, &settings.bands);
-        let to = health.states.state();
+        let change = StateChange::new(left, &health, floor);
         self.set_bounds(&health);
         self.set_gate(&health, now);
         drop(health);
-        self.tell_state(left, to, available, floor);
         // Sooner than the old interval.
         self.account.refresh();
+        change
     }
 
-    /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
-    /// inodes that it is given, told by how much others have moved them since the last reading, and returns what is
-    /// unseen.
-    pub(super) fn take_in(
+    /// Records a good reading and emits what changed. `reconcile` brings the accounts to the limits of bytes and inodes in
+    /// its first argument; the second is by how much settings have moved them since the last reading. It returns the
+    /// bytes that are unseen.
+    pub(super) fn apply_reading(
         &self,
         reading: &Reading,
         taken_at: Duration,
@@ -153,7 +181,7 @@ impl ResourceInner {
         let settings = health.settings;
         let limits = limits(&settings, reading);
         let unseen = reconcile(limits, std::mem::take(&mut health.moved));
-        self.tell_unseen(unseen);
+        self.set_unseen(unseen);
         health.reading = *reading;
         health.read_at = taken_at;
         health.limit = limits.0;
@@ -171,19 +199,25 @@ impl ResourceInner {
         let left = health
             .states
             .observe(reading.available, reading.total, floor, &settings.bands);
-        let to = health.states.state();
+        let change = StateChange::new(left, &health, floor);
         self.set_gate(&health, now);
         drop(health);
 
         if recovered {
-            self.tell(&Event::ProbeRecovered { resource: &self.name });
+            self.emit(&Event::ProbeRecovered { resource: &self.name });
         }
-        self.tell_state(left, to, reading.available, floor);
+        self.emit_change(change);
     }
 
-    fn tell_state(&self, left: Option<State>, to: State, available: u64, floor: u64) {
-        if let Some(from) = left {
-            self.tell(&Event::StateChanged {
+    pub(crate) fn emit_change(&self, change: Option<StateChange>) {
+        if let Some(StateChange {
+            from,
+            to,
+            available,
+            floor,
+        }) = change
+        {
+            self.emit(&Event::StateChanged {
                 resource: &self.name,
                 from,
                 to,
@@ -206,7 +240,7 @@ impl ResourceInner {
             .set_bounds(ceiling, health.settings.essential.of(total).min(floor));
     }
 
-    pub(super) fn take_in_failure(&self, error: &ProbeError) {
+    pub(super) fn record_failure(&self, error: &ProbeError) {
         self.probe_failures.fetch_add(1, Relaxed);
         let mut health = lock(&self.health);
         let now = self.clock.now();
@@ -219,7 +253,7 @@ impl ResourceInner {
         self.set_gate(&health, now);
         drop(health);
         if is_first {
-            self.tell(&Event::ProbeFailed {
+            self.emit(&Event::ProbeFailed {
                 resource: &self.name,
                 error,
             });
@@ -275,7 +309,7 @@ impl ResourceInner {
         }
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn emit(&self, event: &Event<'_>) {
         notify(&self.fixed.observers, event);
     }
 }
@@ -295,7 +329,7 @@ impl Periodic for ResourceInner {
         }
         drop(health);
         if became_silent {
-            self.tell(&Event::ProbeSilent {
+            self.emit(&Event::ProbeSilent {
                 resource: &self.name,
                 age,
             });
@@ -318,9 +352,12 @@ fn difference(a: u64, b: u64) -> i64 {
     difference.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is locked here is plain data that is sound after any assignment.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held while settings are compared and replaced, so that changes of shared resources do not interleave. User code must not
+/// run under it.
+static SETTINGS: Mutex<()> = Mutex::new(());
+
+pub(crate) fn lock_settings() -> MutexGuard<'static, ()> {
+    lock(&SETTINGS)
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ mod sink;
 use std::sync::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 
-#[cfg(any(test, feature = "test-util"))]
-use self::inner::lock;
-use self::sink::ResourceSink;
-pub(crate) use self::{account::ResourceAccount, inner::ResourceInner};
+pub(crate) use self::{
+    account::ResourceAccount,
+    inner::{ResourceInner, lock_settings},
+};
 pub use self::{
     builder::ResourceBuilder,
     failure_policy::{FailurePolicy, Fallback},
@@ -27,6 +27,8 @@ use crate::{
     capacity::{BuildError, State},
     probe::{CapacityProbe, DiskProbe, ProbeError, Sampler},
 };
+#[cfg(any(test, feature = "test-util"))]
+use crate::sync::lock;
 
 /// A resource that requests write to: a probe, its sampler, a floor and an account of what is held.
 ///
@@ -89,7 +91,10 @@ impl Resource {
     /// When a setting is invalid; then everything stays as it was.
     pub fn reconfigure(&self, settings: ResourceSettings) -> Result<(), BuildError> {
         settings.check()?;
-        self.core.reconfigure(settings);
+        let lock = lock_settings();
+        let change = self.core.reconfigure(settings);
+        drop(lock);
+        self.core.emit_change(change);
         Ok(())
     }
 
@@ -220,5 +225,5 @@ enum Sampling {
     Thread(#[expect(dead_code, reason = "held for its drop")] Sampler),
     /// Only when it is told to.
     #[cfg(any(test, feature = "test-util"))]
-    Manual(Mutex<(Box<dyn CapacityProbe>, ResourceSink)>),
+    Manual(Mutex<(Box<dyn CapacityProbe>, sink::ResourceSink)>),
 }

@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use super::inner::{ResourceInner, lock};
+use super::ResourceInner;
 use crate::{
     capacity::{Reading, Reconciler, State},
     probe::{ProbeError, Sink},
 };
 
-/// Takes the readings of one resource in.
+/// Applies the readings of one resource to its account.
 pub(crate) struct ResourceSink {
     core: Arc<ResourceInner>,
     bytes: Reconciler,
@@ -31,33 +31,20 @@ impl Sink for ResourceSink {
         self.inodes
             .before_measuring(&self.core.account.inodes, self.began, self.delay);
         // Now already: the measurement may fail or hang, and what was closed is not held by requests again.
-        self.core.tell_unseen(self.bytes.unseen());
+        self.core.set_unseen(self.bytes.unseen());
     }
 
     fn after(&mut self, outcome: Result<Reading, ProbeError>) -> Duration {
-        let reading = match outcome {
-            Ok(reading) => reading,
-            Err(error) => {
-                self.core.take_in_failure(&error);
-                return self.core.settings().interval;
+        match outcome {
+            Ok(reading) => {
+                let something_happened = self.apply(&reading);
+                self.pace(something_happened)
             }
-        };
-        self.delay = reading.age.saturating_add(reading.lag);
-        let shows_until = self.began.checked_sub(self.delay);
-        let taken_at = self.began.saturating_sub(reading.age);
-        let Self {
-            core, bytes, inodes, ..
-        } = &mut *self;
-        let (mut moved, mut seen) = (false, 0);
-        core.take_in(&reading, taken_at, |limits, moved_by_others| {
-            bytes.limit_moved(moved_by_others.0);
-            inodes.limit_moved(moved_by_others.1);
-            moved = limits.0 != bytes.limit();
-            seen = bytes.after_measuring(&core.account.bytes, limits.0, shows_until);
-            inodes.after_measuring(&core.account.inodes, limits.1, shows_until);
-            bytes.unseen()
-        });
-        self.pace(moved || seen > 0)
+            Err(error) => {
+                self.core.record_failure(&error);
+                self.core.settings().interval
+            }
+        }
     }
 
     fn min_rest(&self) -> Duration {
@@ -68,30 +55,43 @@ impl Sink for ResourceSink {
 impl ResourceSink {
     /// Opens the resource's account with its first reading.
     pub(crate) fn open(core: Arc<ResourceInner>, first: &Reading) -> Self {
-        let began = core.clock.now();
-        let (mut bytes, mut inodes) = (None, None);
-        core.take_in(first, began.saturating_sub(first.age), |limits, _| {
-            bytes = Some(Reconciler::open(&core.account.bytes, limits.0));
-            inodes = Some(Reconciler::open(&core.account.inodes, limits.1));
-            0
-        });
-        #[expect(clippy::expect_used, reason = "`take_in` calls what it is given")]
-        let (bytes, inodes) = bytes.zip(inodes).expect("the accounts were opened");
-        Self {
-            bytes,
-            inodes,
-            began,
-            delay: first.age.saturating_add(first.lag),
+        let mut sink = Self {
+            bytes: Reconciler::open(&core.account.bytes, 0),
+            inodes: Reconciler::open(&core.account.inodes, 0),
+            began: core.clock.now(),
+            delay: Duration::ZERO,
             quiet: 0,
             core,
-        }
+        };
+        sink.apply(first);
+        sink
+    }
+
+    /// Brings the accounts to a reading. Returns whether anything changed since the last one.
+    fn apply(&mut self, reading: &Reading) -> bool {
+        self.delay = reading.age.saturating_add(reading.lag);
+        let shows_until = self.began.checked_sub(self.delay);
+        let taken_at = self.began.saturating_sub(reading.age);
+        let Self {
+            core, bytes, inodes, ..
+        } = self;
+        let (mut moved, mut seen) = (false, 0);
+        core.apply_reading(reading, taken_at, |limits, moved_by_others| {
+            bytes.limit_moved(moved_by_others.0);
+            inodes.limit_moved(moved_by_others.1);
+            moved = limits.0 != bytes.limit();
+            seen = bytes.after_measuring(&core.account.bytes, limits.0, shows_until);
+            inodes.after_measuring(&core.account.inodes, limits.1, shows_until);
+            bytes.unseen()
+        });
+        moved || seen > 0
     }
 
     fn pace(&mut self, something_happened: bool) -> Duration {
-        let settings = self.core.settings();
+        let (settings, state) = self.core.settings_and_state();
         let interval = settings.interval;
         let headroom = self.core.account.bytes.headroom();
-        if lock(&self.core.health).state() != State::Ok || headroom < self.bytes.limit() / 16 {
+        if state != State::Ok || headroom < self.bytes.limit() / 16 {
             self.quiet = 0;
             return (interval / HURRY).max(settings.min_rest());
         }

@@ -14,7 +14,7 @@ use crate::support::*;
 
 const TOTAL: u64 = 1 << 40;
 
-/// A resource that tells of each measurement.
+/// A resource that reports each measurement.
 fn counted(available: u64) -> (ResourceBuilder, mpsc::Receiver<()>) {
     let (sender, measured) = mpsc::channel();
     let probe = move || {
@@ -85,7 +85,7 @@ async fn neither_does_a_refusal() {
     is_measured(&measured);
 }
 
-/// A probe that is rarely asked may be expensive: it is not for clients to say how often it runs.
+/// A probe with a long interval may be expensive, so clients must not decide how often it runs.
 #[tokio::test]
 async fn refusals_do_not_drive_an_expensive_probe() {
     let (builder, measured) = counted(100);
@@ -101,7 +101,7 @@ async fn refusals_do_not_drive_an_expensive_probe() {
     }
     assert_eq!(measured.try_iter().count(), 1, "by `build`");
     resource.sample_now().unwrap();
-    assert_eq!(measured.try_iter().count(), 1, "the program itself need not wait");
+    assert_eq!(measured.try_iter().count(), 1, "`sample_now` does not wait");
 }
 
 /// Memory that is used again, and a handler that overwrites files, close bytes that no reading ever shows.
