@@ -23,12 +23,12 @@ pub use self::{
 };
 #[cfg(any(test, feature = "test-util"))]
 use crate::background::Periodic;
+#[cfg(any(test, feature = "test-util"))]
+use crate::sync::lock;
 use crate::{
     capacity::{BuildError, State},
     probe::{CapacityProbe, DiskProbe, ProbeError, Sampler},
 };
-#[cfg(any(test, feature = "test-util"))]
-use crate::sync::lock;
 
 /// A resource that requests write to: a probe, its sampler, a floor and an account of what is held.
 ///

@@ -39,6 +39,15 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
+    /// For a frame of so many bytes.
+    pub(crate) fn new(frame: u64) -> Self {
+        Self {
+            frame,
+            waits: None,
+            is_exact: false,
+        }
+    }
+
     /// The bytes of the frame that needs it.
     pub(crate) fn frame(&self) -> u64 {
         self.frame
@@ -102,34 +111,30 @@ impl BodyReservation {
         self.set_relayed(relayed);
     }
 
-    /// Counts a frame before it is handed on. `Err` if it is not paid for: then [`grow`](Self::grow) decides.
+    /// Counts a frame before it is handed on. `false` if it is not paid for: then [`grow`](Self::grow) decides.
     #[inline(always)]
-    pub(crate) fn relay(&mut self, frame: u64) -> Result<(), Growth> {
+    pub(crate) fn relay(&mut self, frame: u64) -> bool {
         if frame < self.quiet {
             self.quiet -= frame;
-            return Ok(());
+            return true;
         }
         self.relay_slow(frame)
     }
 
     #[inline(never)]
     #[cold]
-    fn relay_slow(&mut self, frame: u64) -> Result<(), Growth> {
+    fn relay_slow(&mut self, frame: u64) -> bool {
         let needed = self.relayed().saturating_add(frame);
         let Some(reservation) = &self.reservation else {
-            return Ok(());
+            return true;
         };
         let slot = reservation.slot();
         let reserved = slot.reserved.load(Relaxed);
         if needed > reserved && slot.exceptions() & UNBOUND == 0 && !self.extend_ahead(needed, reserved) {
-            return Err(Growth {
-                frame,
-                waits: None,
-                is_exact: false,
-            });
+            return false;
         }
         self.set_relayed(needed);
-        Ok(())
+        true
     }
 
     /// Reserves for a frame, and some more ahead, where no store has to be asked.
