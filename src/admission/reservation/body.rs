@@ -331,18 +331,19 @@ impl BodyReservation {
         self.quiet = self.quiet_until - relayed;
     }
 
-    /// A granted wait that nobody comes back for belongs to the reservation, which gives it back at its end.
+    /// Gives up a growth that is under way: nothing of it stays reserved.
     pub(crate) fn abandon(&self, growth: &mut Growth) {
-        let Some((at, waiter)) = growth.waits.take() else {
-            return;
-        };
-        if !waiter.abandon() {
-            return;
-        }
-        if let Some(reservation) = &self.reservation {
-            if let Some(tenants) = &mut reservation.slot().rare().tenants {
-                tenants.add_granted(at, waiter.bytes);
+        let Some(reservation) = &self.reservation else { return };
+        let slot = reservation.slot();
+        let reserved = slot.reserved.load(Relaxed);
+        slot.refund_beyond(reserved);
+        if let Some(tenants) = &mut slot.rare().tenants {
+            if let Some((at, waiter)) = growth.waits.take() {
+                if waiter.abandon() {
+                    tenants.add_granted(at, waiter.bytes);
+                }
             }
+            tenants.give_back_beyond(reserved);
         }
     }
 }
