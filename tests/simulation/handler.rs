@@ -52,12 +52,12 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
     if plan.method == Method::DELETE {
         return Ok(delete(&site, &plan));
     }
-    match plan.style {
+    let stored = match plan.style {
         Style::Ignores => {
             drop(body);
             pause().await;
             site.count("answered: before the body was read");
-            Ok(response(&site, &plan, plan.status))
+            return Ok(response(&site, &plan, plan.status));
         }
         Style::HandsOver => {
             site.count("answered: while the body is read on");
@@ -66,38 +66,41 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
                 let _ = store(&site_too, &plan_too, disks, body).await;
             };
             site.spawned.lock().unwrap().push(Box::pin(storing));
-            Ok(response(&site, &plan, plan.status))
+            return Ok(response(&site, &plan, plan.status));
         }
-        Style::Stores => match store(&site, &plan, disks, body).await {
-            Ok(()) => {
-                let mut response = response(&site, &plan, plan.status);
-                if let Some(less) = plan.tells_less {
-                    site.count("handler: tells what it stored");
-                    let stored = plan.facts.lock().unwrap().handed.saturating_sub(less);
-                    response.extensions_mut().insert(Told::new(stored));
-                }
-                Ok(response)
+        Style::Stores => store(&site, &plan, disks, body).await,
+        Style::Copies => copy(&site, &plan, disks, body).await,
+    };
+    match stored {
+        Ok(()) => {
+            let mut response = response(&site, &plan, plan.status);
+            if let Some(less) = plan.tells_less {
+                site.count("handler: tells what it stored");
+                let facts = plan.facts.lock().unwrap();
+                let stored = facts.handed.max(facts.copied).saturating_sub(less);
+                response.extensions_mut().insert(Told::new(stored));
             }
-            Err(Failed::Full) => {
-                site.count("late failure");
-                plan.facts.lock().unwrap().told_full = true;
-                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                if site.one_in(2) {
-                    return Err(full.into());
-                }
-                let mut response = response(&site, &plan, StatusCode::INTERNAL_SERVER_ERROR);
-                response
-                    .extensions_mut()
-                    .insert(StorageFailure::from_error(&full).unwrap());
-                Ok(response)
+            Ok(response)
+        }
+        Err(Failed::Full) => {
+            site.count("late failure");
+            plan.facts.lock().unwrap().told_full = true;
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            if site.one_in(2) {
+                return Err(full.into());
             }
-            Err(Failed::Body) if site.one_in(2) => {
-                site.count("handler: fails");
-                Err("the body failed".into())
-            }
-            // Some make a success of it.
-            Err(Failed::Body) => Ok(response(&site, &plan, plan.status)),
-        },
+            let mut response = response(&site, &plan, StatusCode::INTERNAL_SERVER_ERROR);
+            response
+                .extensions_mut()
+                .insert(StorageFailure::from_error(&full).unwrap());
+            Ok(response)
+        }
+        Err(Failed::Body) if site.one_in(2) => {
+            site.count("handler: fails");
+            Err("the body failed".into())
+        }
+        // Some make a success of it.
+        Err(Failed::Body) => Ok(response(&site, &plan, plan.status)),
     }
 }
 
@@ -149,6 +152,22 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
     }
     while unwritten > 0 {
         unwritten -= file.write(unwritten.min(1 + site.below(1 << 20)))?;
+        pause().await;
+    }
+    file.is_complete = true;
+    drop(file);
+    drop(body);
+    Ok(())
+}
+
+/// Writes what is not in the body, which it may drop before.
+async fn copy(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Upload>) -> Result<(), Failed> {
+    let body = site.one_in(2).then_some(body);
+    let mut file = File::create(site, plan, &disks)?;
+    let mut left = plan.copies.unwrap_or(0);
+    plan.facts.lock().unwrap().copied = left;
+    while left > 0 {
+        left -= file.write(left.min(1 + site.below(1 << 20)))?;
         pause().await;
     }
     file.is_complete = true;

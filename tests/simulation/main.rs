@@ -14,6 +14,7 @@
 )]
 
 mod changes;
+mod closings;
 #[path = "../support/dice.rs"]
 mod dice;
 mod disk;
@@ -32,7 +33,7 @@ use site::Fault;
 use world::{Outcome, World};
 
 /// What has to happen in some thousand schedules: otherwise they would test less than they seem to.
-const EXPECTED: [&str; 43] = [
+const EXPECTED: [&str; 45] = [
     "abort: before the answer",
     "abort: of the response body",
     "answered: before the body was read",
@@ -44,6 +45,7 @@ const EXPECTED: [&str; 43] = [
     "body: trailers",
     "body: tells too little",
     "charge of two ledgers",
+    "client leaves early",
     "closed early",
     "cut off",
     "deleted",
@@ -75,6 +77,7 @@ const EXPECTED: [&str; 43] = [
     "rolled back",
     "store: fails",
     "store: loses a reply",
+    "stored elsewhere",
     "two disks",
 ];
 

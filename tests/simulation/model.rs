@@ -21,7 +21,7 @@ pub(crate) struct Standing {
 }
 
 /// What a file of this length needs of a disk.
-fn need(disk: &Disk, bytes: u64) -> u64 {
+pub(crate) fn need(disk: &Disk, bytes: u64) -> u64 {
     let block = u64::from(disk.block);
     if block == 1 {
         return bytes;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderName, Method, Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tower_storage_guard::{
     Reason, WriteBuffer,
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) method: Method,
     pub(crate) tenant: Option<usize>,
     pub(crate) length: Length,
+    /// The handler copies so many bytes that are not in the body.
+    pub(crate) copies: Option<u64>,
     pub(crate) style: Style,
     /// What the handler may have unwritten when it asks for more.
     pub(crate) keeps: u64,
@@ -56,6 +58,8 @@ pub(crate) enum Style {
     HandsOver,
     /// Never looks at the body.
     Ignores,
+    /// Writes what is not in the body.
+    Copies,
 }
 
 /// What happened to a request.
@@ -64,6 +68,8 @@ pub(crate) struct Facts {
     pub(crate) decision: Option<Decision>,
     /// Bytes that the handler got.
     pub(crate) handed: u64,
+    /// Bytes that the handler writes although they are not in the body.
+    pub(crate) copied: u64,
     /// Why its body was cut off.
     pub(crate) cut: Option<Reason>,
     /// Bytes that the client has sent.
@@ -75,6 +81,10 @@ pub(crate) struct Facts {
     /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
     pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
     pub(crate) answers: u32,
+    /// What it closed on each disk.
+    pub(crate) closed: [u64; 2],
+    /// What it counted at least when it came.
+    pub(crate) minimum: u64,
     pub(crate) body_is_gone: bool,
     pub(crate) is_over: bool,
 }
@@ -125,11 +135,21 @@ impl Drop for Upload {
     }
 }
 
+/// What handlers behind a layer go by.
+pub(crate) struct Terms {
+    pub(crate) buffer: WriteBuffer,
+    /// It knows how large a copy is.
+    pub(crate) classifies: bool,
+}
+
+/// Tells a layer how large a copy is.
+pub(crate) const COPIES: HeaderName = HeaderName::from_static("x-copies");
+
 /// The request of a plan that is drawn now, and what is special about it.
 pub(crate) fn draw(
     dice: &mut Dice,
     number: usize,
-    buffers: &[WriteBuffer],
+    layers: &[Terms],
     largest: u64,
     edges: &[u64],
     fault: Fault,
@@ -139,6 +159,7 @@ pub(crate) fn draw(
     let method = match dice.below(20) {
         0 => Method::GET,
         1 => Method::from_bytes(b"MKCOL").unwrap(),
+        2 | 3 => Method::from_bytes(b"COPY").unwrap(),
         _ => Method::PUT,
     };
     let size = match dice.below(8) {
@@ -157,7 +178,15 @@ pub(crate) fn draw(
     let mut rest = size;
     // Clients send large files in large pieces.
     let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
+    // Some send a little and go.
+    let mut leaves_after = if dice.one_in(12) { dice.below(4) } else { u64::MAX };
     while rest > 0 {
+        if leaves_after == 0 {
+            notes.push("client leaves early");
+            script = script.error("the client is gone");
+            break;
+        }
+        leaves_after -= 1;
         let bytes = rest.min(1 + dice.below(frame * 2)).min(LARGEST_FRAME);
         script = script.data(bytes as usize);
         rest -= bytes;
@@ -201,8 +230,20 @@ pub(crate) fn draw(
     if let Some(tenant) = tenant {
         request = request.header("x-tenant", TENANTS[tenant]);
     }
-    let layer = dice.below(buffers.len() as u64) as usize;
-    let buffer = match buffers[layer] {
+    let layer = dice.below(layers.len() as u64) as usize;
+    let mut style = match dice.below(10) {
+        0 => Style::Ignores,
+        1 => Style::HandsOver,
+        _ => Style::Stores,
+    };
+    let copies = (layers[layer].classifies && method.as_str() == "COPY").then(|| 1 + dice.below(largest / 3));
+    if let Some(bytes) = copies {
+        notes.push("stored elsewhere");
+        request = request.header(COPIES, bytes);
+        length = Length::Known(bytes);
+        style = Style::Copies;
+    }
+    let buffer = match layers[layer].buffer {
         WriteBuffer::Bytes(bytes) => bytes,
         WriteBuffer::Whole => u64::MAX,
     };
@@ -212,11 +253,8 @@ pub(crate) fn draw(
         buffer,
         tenant,
         length,
-        style: match dice.below(10) {
-            0 => Style::Ignores,
-            1 => Style::HandsOver,
-            _ => Style::Stores,
-        },
+        copies,
+        style,
         keeps: match dice.below(3) {
             _ if fault == Fault::HandlersKeepTooMuch => u64::MAX,
             0 => dice.below(buffer.max(1)),

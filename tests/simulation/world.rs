@@ -7,18 +7,18 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderName;
+use http::{HeaderName, request::Parts};
 use tower::Layer;
 use tower_storage_guard::{
-    FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Reading, Resource, SizeModel, StorageGuard,
-    StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
+    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Reading, Resource,
+    SizeModel, StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
 };
 
 use crate::{
     dice::Dice,
     disk::Disk,
     handler::Handler,
-    plan::{Facts, Plan, TENANTS},
+    plan::{COPIES, Facts, Plan, TENANTS},
     site::{Fault, Site},
     task::Task,
 };
@@ -48,6 +48,8 @@ pub(crate) struct Guard {
     pub(crate) layer: StorageGuardLayer,
     pub(crate) service: Mutex<StorageGuard<Handler>>,
     pub(crate) disks: Vec<usize>,
+    /// It has a classifier that knows how large a copy is.
+    pub(crate) classifies: bool,
     pub(crate) rules: Mutex<Rules>,
 }
 
@@ -294,6 +296,10 @@ fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
             builder.tenant(book.ledger.clone(), key)
         };
     }
+    let classifies = site.one_in(2);
+    if classifies {
+        builder = builder.classifier(by_copies);
+    }
     let layer = builder.build().unwrap();
     let handler = Handler {
         site: site.clone(),
@@ -303,8 +309,17 @@ fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
         service: Mutex::new(layer.layer(handler)),
         layer,
         disks,
+        classifies,
         rules: Mutex::new(rules),
     }
+}
+
+fn by_copies(parts: &Parts) -> Class {
+    let copies = parts
+        .headers
+        .get(COPIES)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    copies.map_or_else(|| DefaultClassifier.classify(parts), Class::StoresBytes)
 }
 
 pub(crate) fn write_buffer(site: &Site) -> WriteBuffer {
