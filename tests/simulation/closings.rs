@@ -22,6 +22,25 @@ impl World {
         outcome
     }
 
+    /// The resources that do not refuse everything.
+    pub(crate) fn open(&self) -> Vec<bool> {
+        self.resources
+            .iter()
+            .map(|resource| !resource.report().closed)
+            .collect()
+    }
+
+    /// A request has gone on. Only one that found a disk full refuses everything else there.
+    pub(crate) fn judge_closed_gates(&self, open: &[bool], plan: Option<&Plan>) {
+        let may_close = plan.is_some_and(|plan| self.facts(plan, |facts| facts.told_full));
+        for (at, (was_open, is_open)) in open.iter().zip(self.open()).enumerate() {
+            self.site.check(!was_open || is_open || may_close, || {
+                let number = plan.map_or(0, |plan| plan.number);
+                format!("#{number} closed disk {at} for everybody")
+            });
+        }
+    }
+
     /// A request is over. What it may have written is closed, and what its client announced and never sent is free again.
     pub(crate) fn judge_closed(&self, plan: &Plan) {
         let (closed, came, minimum) = self.facts(plan, |facts| {

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::{self, ErrorKind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,7 +14,7 @@ use tower::{BoxError, Service};
 use tower_storage_guard::{Guarded, StorageFailure, Stored as Told, test_util::ScriptedBody};
 
 use crate::{
-    plan::{Plan, Style, Upload},
+    plan::{Plan, Stop, Style, Upload},
     site::{Site, Stored},
 };
 
@@ -85,15 +86,12 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
         Err(Failed::Full) => {
             site.count("late failure");
             plan.facts.lock().unwrap().told_full = true;
-            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            if site.one_in(2) {
-                return Err(full.into());
-            }
-            let mut response = response(&site, &plan, StatusCode::INTERNAL_SERVER_ERROR);
-            response
-                .extensions_mut()
-                .insert(StorageFailure::from_error(&full).unwrap());
-            Ok(response)
+            fails_with(ErrorKind::StorageFull, &site, &plan)
+        }
+        Err(Failed::Quota) => {
+            site.count("late failure: quota");
+            plan.facts.lock().unwrap().told_quota = true;
+            fails_with(ErrorKind::QuotaExceeded, &site, &plan)
         }
         Err(Failed::Body) if site.one_in(2) => {
             site.count("handler: fails");
@@ -106,7 +104,20 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
 
 enum Failed {
     Full,
+    Quota,
     Body,
+}
+
+/// As its error, or in a response of its own.
+fn fails_with(kind: ErrorKind, site: &Site, plan: &Plan) -> Reply {
+    let error = io::Error::from(kind);
+    if site.one_in(2) {
+        return Err(error.into());
+    }
+    let mut response = response(site, plan, StatusCode::INTERNAL_SERVER_ERROR);
+    let failure = StorageFailure::from_error(&error).unwrap();
+    response.extensions_mut().insert(failure);
+    Ok(response)
 }
 
 /// Keeps to the contract: when it asks for a frame, all but what it may keep is written.
@@ -122,6 +133,16 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
         if plan.panics_at == Some(frames) && frames > 0 {
             site.count("handler: panics");
             std::panic::resume_unwind(Box::new(Planned));
+        }
+        if let Some((_, stop)) = plan.stops_at.filter(|&(at, _)| at == frames) {
+            site.count("stops while the client sends");
+            // What was written goes, and its body before that.
+            drop(body);
+            pause().await;
+            return Err(match stop {
+                Stop::Full => Failed::Full,
+                Stop::Quota => Failed::Quota,
+            });
         }
         frames += 1;
         match body.frame().await {

@@ -165,7 +165,9 @@ impl World {
             disk.lock().unwrap().is_tainted |= !report.measured && !report.closed;
         }
         let plan = task.plan.clone();
+        let open = self.open();
         let polled = self.noting(plan.as_ref(), || task.poll());
+        self.judge_closed_gates(&open, plan.as_ref());
         if let (None, Some(reason), Some(plan)) = (before, cut(&task), &task.plan) {
             let relayed = self.facts(plan, |facts| facts.sent);
             self.judge_cut(plan, reason, relayed);

@@ -33,7 +33,7 @@ use site::Fault;
 use world::{Outcome, World};
 
 /// What has to happen in some thousand schedules: otherwise they would test less than they seem to.
-const EXPECTED: [&str; 45] = [
+const EXPECTED: [&str; 47] = [
     "abort: before the answer",
     "abort: of the response body",
     "answered: before the body was read",
@@ -57,6 +57,7 @@ const EXPECTED: [&str; 45] = [
     "handler: panics",
     "handler: tells what it stored",
     "late failure",
+    "late failure: quota",
     "probe: fails",
     "probe: hangs",
     "probe: too old",
@@ -75,6 +76,7 @@ const EXPECTED: [&str; 45] = [
     "reported only",
     "requests while the probe looks",
     "rolled back",
+    "stops while the client sends",
     "store: fails",
     "store: loses a reply",
     "stored elsewhere",

@@ -271,6 +271,10 @@ impl World {
         if response.status() != status {
             wrong("the reason is another");
         }
+        // A client that is still sending could not read it.
+        if refusal.is_mid_stream() && !facts.sent_all && facts.body_is_gone {
+            wrong("the client's body is gone");
+        }
         if is_permanent(reason) && response.headers().contains_key(RETRY_AFTER) {
             wrong("trying again is of no use");
         }
@@ -284,6 +288,7 @@ impl World {
                 }
             }
             _ if facts.cut.is_some_and(|cut| cut == reason) => {}
+            _ if facts.told_quota && reason == Reason::Quota => {}
             _ if facts.told_full && reason == Reason::Space => {
                 let mut reports = self.layers[plan.layer]
                     .disks

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Waits for so long before it writes what it kept.
     pub(crate) ponders: u64,
     pub(crate) panics_at: Option<u32>,
+    /// Stops before this frame, and says why.
+    pub(crate) stops_at: Option<(u32, Stop)>,
     pub(crate) status: StatusCode,
     /// Tells that it stored this much less than came.
     pub(crate) tells_less: Option<u64>,
@@ -62,6 +64,15 @@ pub(crate) enum Style {
     Copies,
 }
 
+/// Why a handler goes no further, although there is room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Stop {
+    /// Another file system of the same layer is full, or blocks that no probe can see.
+    Full,
+    /// The user that it writes as may store no more.
+    Quota,
+}
+
 /// What happened to a request.
 #[derive(Default)]
 pub(crate) struct Facts {
@@ -76,8 +87,12 @@ pub(crate) struct Facts {
     pub(crate) sent: u64,
     /// The client stopped sending.
     pub(crate) hangs: bool,
+    /// The client has sent all that it ever will.
+    pub(crate) sent_all: bool,
     /// The handler said that the disk is full.
     pub(crate) told_full: bool,
+    /// The handler said that its user may store no more.
+    pub(crate) told_quota: bool,
     /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
     pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
     pub(crate) answers: u32,
@@ -117,6 +132,7 @@ impl Body for Upload {
         let polled = Pin::new(&mut self.script).poll_frame(context);
         let mut facts = self.facts.lock().unwrap();
         facts.hangs = polled.is_pending();
+        facts.sent_all |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             facts.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
@@ -265,6 +281,10 @@ pub(crate) fn draw(
             _ => dice.below(2) * dice.below(150),
         },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
+        stops_at: dice.one_in(20).then(|| {
+            let stop = if dice.one_in(2) { Stop::Full } else { Stop::Quota };
+            (1 + dice.below(5) as u32, stop)
+        }),
         status: [StatusCode::CREATED, StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR][(dice.below(12) / 5) as usize],
         tells_less: dice.one_in(8).then(|| dice.below(3000)),
         removes_partial: dice.one_in(2),

@@ -8,10 +8,11 @@ use std::{
 };
 
 use http::{HeaderName, request::Parts};
+use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
 use tower_storage_guard::{
-    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Reading, Resource,
-    SizeModel, StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
+    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Linger, Reading,
+    Resource, SizeModel, StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
 };
 
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) tasks: Mutex<Vec<Task>>,
     /// All requests so far.
     pub(crate) plans: Mutex<Vec<Plan>>,
+    /// Nobody runs its tasks: what they keep for a moment goes with it.
+    pub(crate) runtime: Mutex<Option<Runtime>>,
 }
 
 /// A layer, and what it is set to.
@@ -92,7 +95,11 @@ impl Book {
 
 impl World {
     pub(crate) fn run(seed: u64, fault: Fault, keeps_trace: bool) -> Outcome {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let handle = runtime.handle().clone();
+        let _entered = handle.enter();
         let world = Self::new(seed, fault, keeps_trace);
+        *world.runtime.lock().unwrap() = Some(runtime);
         for _ in 0..STEPS {
             world.step();
             world.watch();
@@ -125,6 +132,7 @@ impl World {
                 books,
                 tasks: Mutex::default(),
                 plans: Mutex::default(),
+                runtime: Mutex::default(),
                 site,
             }
         })
@@ -273,6 +281,7 @@ fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
         .max_body(rules.maximum)
         .minimum_charge(rules.minimum)
         .write_buffer(rules.buffer)
+        .linger(Linger::default().connections(1000))
         .require_length(rules.require_length)
         .report_only(rules.report_only);
     for &at in &disks {
