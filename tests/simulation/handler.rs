@@ -160,7 +160,7 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
                 if let Some(refusal) = error.refusal() {
                     site.count("cut off");
                     site.say(|| format!("#{} is cut off: {}", plan.number, refusal.reason()));
-                    plan.facts.lock().unwrap().cut = Some(refusal.reason());
+                    plan.facts.lock().unwrap().cut = Some(refusal.clone());
                 }
                 return Err(Failed::Body);
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use http_body_util::BodyExt;
 use tower::Service;
+use tower_storage_guard::Refusal;
 
 use crate::{
     handler::Planned,
@@ -157,7 +158,10 @@ impl World {
     }
 
     fn poll_task(&self, mut task: Task) {
-        let cut = |task: &Task| task.plan.as_ref().and_then(|plan| plan.facts.lock().unwrap().cut);
+        let cut = |task: &Task| {
+            let facts = task.plan.as_ref()?.facts.lock().unwrap();
+            facts.cut.as_ref().map(Refusal::reason)
+        };
         let before = cut(&task);
         // Who goes on without knowing may go on too far.
         for (resource, disk) in self.resources.iter().zip(&self.site.disks) {

@@ -287,7 +287,11 @@ impl World {
                     wrong("nothing was asked");
                 }
             }
-            _ if facts.cut.is_some_and(|cut| cut == reason) => {}
+            _ if facts.cut.as_ref().is_some_and(|cut| cut.reason() == reason) => {
+                if facts.cut.as_ref() != Some(refusal) {
+                    wrong("the handler was told other figures");
+                }
+            }
             _ if facts.told_quota && reason == Reason::Quota => {}
             _ if facts.told_full && reason == Reason::Space => {
                 let mut reports = self.layers[plan.layer]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tower_storage_guard::{
-    Reason, WriteBuffer,
+    Reason, Refusal, WriteBuffer,
     test_util::{ScriptError, ScriptedBody},
 };
 
@@ -82,7 +82,7 @@ pub(crate) struct Facts {
     /// Bytes that the handler writes although they are not in the body.
     pub(crate) copied: u64,
     /// Why its body was cut off.
-    pub(crate) cut: Option<Reason>,
+    pub(crate) cut: Option<Refusal>,
     /// Bytes that the client has sent.
     pub(crate) sent: u64,
     /// The client stopped sending.
