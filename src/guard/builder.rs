@@ -12,7 +12,7 @@ use crate::{
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
     resource::Resource,
     respond::{
-        Answers, Classifier, Key, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter, TemporaryStatus,
+        Classifier, Key, LengthHints, MissingTenant, Protocol, RefusalWriter, Renderer, RetryAfter, TemporaryStatus,
         TenantKey,
     },
     tenant::{Ledger, is_name},
@@ -29,7 +29,7 @@ pub struct StorageGuardBuilder {
     classifier: Option<Box<dyn Classifier>>,
     essential: Option<Box<Essential>>,
     length_hints: LengthHints,
-    answers: Answers,
+    answers: RefusalWriter,
     linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
     tenants: Vec<(Ledger, Key)>,
@@ -47,7 +47,7 @@ impl StorageGuardBuilder {
             classifier: None,
             essential: None,
             length_hints: LengthHints::default(),
-            answers: Answers::default(),
+            answers: RefusalWriter::default(),
             linger: Linger::default(),
             observers: Vec::new(),
             tenants: Vec::new(),
@@ -217,7 +217,7 @@ impl StorageGuardBuilder {
         let (ledgers, tenant_keys) = self.tenants.into_iter().unzip();
         let limits = Arc::new(LiveLimits::new(self.limits));
         let answering = Arc::new(Answering {
-            answers: Answers {
+            answers: RefusalWriter {
                 limits: limits.clone(),
                 ..self.answers
             },

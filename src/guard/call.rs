@@ -80,7 +80,7 @@ where
     let (mut parts, mut body) = request.into_parts();
     let lingering = &answering.lingering;
     let (farewell, must_close) = lingering.farewell(&parts, &body.size_hint());
-    let mut response = answering.answers.answer(refusal, &mut parts);
+    let mut response = answering.answers.write(refusal, &mut parts);
     if must_close {
         insert_close(response.headers_mut());
     }

@@ -25,7 +25,7 @@ use crate::{
     BoxError,
     admission::{Hold, ResponseHold, StorageFailure},
     capacity::{Demand, Refusal},
-    respond::{HeadRef, Remembered, Wanted},
+    respond::{HeadRef, LateContext, Wanted},
 };
 
 pin_project! {
@@ -65,7 +65,7 @@ pub(super) struct Refused {
 /// What is needed when the inner service is done.
 pub(super) struct Admitted {
     hold: ResponseHold<Answering>,
-    remembered: Remembered,
+    late: LateContext,
     is_http1: bool,
 }
 
@@ -139,17 +139,13 @@ impl Admitted {
     #[inline(always)]
     pub(super) fn of<B>(request: &Request<B>, wanted: Wanted, hold: Hold<Answering>) -> (Option<Held>, Self) {
         let (body, hold) = hold.split();
-        let Wanted { demand, spoken } = wanted;
+        let Wanted { demand, dialect } = wanted;
         let length_is_known = matches!(demand, Demand::Bytes(_) | Demand::Declared(_));
         let answers = &hold.context().answers;
-        let remembered = answers.remember(HeadRef::of(request), length_is_known, spoken);
+        let late = answers.late_context(HeadRef::of(request), length_is_known, dialect);
         let is_http1 = is_http1(request.version());
         let held = (demand != Demand::Exempt).then(|| Held::new(body, is_http1));
-        let admitted = Self {
-            hold,
-            remembered,
-            is_http1,
-        };
+        let admitted = Self { hold, late, is_http1 };
         (held, admitted)
     }
 
@@ -188,7 +184,7 @@ impl Admitted {
     #[cold]
     fn replace<R>(self, refusal: Refusal, replaced: Option<&HeaderMap>) -> Response<ResponseBody<R>> {
         let answers = &self.hold.context().answers;
-        let mut response = answers.answer_late(refusal, self.remembered, replaced);
+        let mut response = answers.write_late(refusal, self.late, replaced);
         if self.is_http1 {
             insert_close(response.headers_mut());
         }

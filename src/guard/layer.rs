@@ -9,7 +9,7 @@ use crate::{
     admission::{Admission, LiveSettings, TenantNames, Verdict},
     capacity::{BuildError, Demand, Priority, Reason},
     resource::Resource,
-    respond::{self, Answers, Class, Classifier, HeadRef, Key, LengthHints, MissingTenant, Wanted, class_of},
+    respond::{self, Class, Classifier, HeadRef, Key, LengthHints, MissingTenant, RefusalWriter, Wanted, class_of},
 };
 
 /// Refuses requests that cannot be stored before the inner service runs.
@@ -44,7 +44,7 @@ pub(super) struct Shared {
 /// What is needed when a request under way comes to its end. Reached by what the request holds, since a reference of its
 /// own would be counted for every request.
 pub(super) struct Answering {
-    pub(super) answers: Answers,
+    pub(super) answers: RefusalWriter,
     pub(super) lingering: Arc<Lingering>,
     pub(super) stored_if: Option<Box<StoredIf>>,
 }

@@ -3,7 +3,7 @@ use http_body::{Body, SizeHint};
 
 use super::{
     Class, HeadRef,
-    protocol::{Signs, Spoken},
+    protocol::{Dialect, ProtocolHints},
 };
 use crate::capacity::Demand;
 
@@ -11,15 +11,12 @@ use crate::capacity::Demand;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) demand: Demand,
-    pub(crate) spoken: Spoken,
+    pub(crate) dialect: Option<Dialect>,
 }
 
 impl Wanted {
     fn only(demand: Demand) -> Self {
-        Self {
-            demand,
-            spoken: Spoken::default(),
-        }
+        Self { demand, dialect: None }
     }
 }
 
@@ -61,7 +58,7 @@ fn otherwise_wanted(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: 
     };
     Wanted {
         demand,
-        spoken: Spoken::by(&told.signs, request),
+        dialect: Some(told.protocol.dialect(request)),
     }
 }
 
@@ -71,7 +68,7 @@ struct Told<'a> {
     length: Option<u64>,
     is_encoded: bool,
     hinted: Option<u64>,
-    signs: Signs<'a>,
+    protocol: ProtocolHints<'a>,
 }
 
 impl<'a> Told<'a> {
@@ -82,7 +79,7 @@ impl<'a> Told<'a> {
             match text {
                 "content-length" => told.length = told.length.max(digits(value.as_bytes())),
                 "transfer-encoding" => told.is_encoded = true,
-                _ => told.signs.see(text, value),
+                _ => told.protocol.record(text, value),
             }
             if hints.may_be(text) && hints.names.contains(name) {
                 told.hinted = told.hinted.max(digits(value.as_bytes()));

@@ -58,16 +58,16 @@ pub enum Protocol {
 
 impl Renderer for Protocol {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        Wording::of(*self, context.headers())
+        Dialect::resolve(*self, context.headers())
             .renderer()
             .render(refusal, context)
     }
 }
 
-/// A protocol and its dialect. Small and `Copy`, so that it can be kept for an answer that comes late, when the request's
-/// head is gone.
+/// A protocol, with what varies in it from client to client. One byte, so that it can be kept for an answer that comes when
+/// the request's head is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Wording {
+pub(crate) enum Dialect {
     #[default]
     Problem,
     Page,
@@ -87,10 +87,10 @@ pub(super) enum Wording {
     ResumableUpload,
 }
 
-impl Wording {
+impl Dialect {
     /// That of a protocol, in the dialect that the headers speak.
     #[inline]
-    pub(super) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
+    pub(super) fn resolve(protocol: Protocol, headers: &HeaderMap) -> Self {
         match protocol {
             Protocol::Http => Self::preferred(headers),
             Protocol::WebDav => Self::WebDav,
@@ -124,46 +124,11 @@ impl Wording {
 
     /// The protocol that the request speaks, as far as it shows.
     pub(super) fn detect(request: HeadRef<'_>) -> Self {
-        let mut signs = Signs::default();
+        let mut hints = ProtocolHints::default();
         for (name, value) in request.headers {
-            signs.see(name.as_str(), value);
+            hints.record(name.as_str(), value);
         }
-        Self::by(&signs, request)
-    }
-
-    fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
-        let headers = request.headers;
-        let content_type = signs.content_type.map_or(&[][..], HeaderValue::as_bytes);
-        // Of `application/grpc`, `application/connect+` and `application/x-protobuf`; a comparison takes longer than this.
-        let of_ours = matches!(content_type.get(12), Some(b'g' | b'G' | b'c' | b'C' | b'x' | b'X'));
-        let content_type = if of_ours || signs.connect { content_type } else { &[] };
-        if starts_with(content_type, "application/grpc-web") {
-            Self::GrpcWeb
-        } else if starts_with(content_type, "application/grpc") {
-            Self::Grpc
-        } else if starts_with(content_type, "application/connect+") || signs.connect {
-            connect_dialect(content_type)
-        } else if signs.tus {
-            Self::Tus
-        } else if signs.resumable_upload {
-            Self::ResumableUpload
-        } else if [signs.accept, signs.content_type]
-            .into_iter()
-            .flatten()
-            .any(git_lfs::is_type)
-        {
-            Self::GitLfs
-        } else if signs.s3 {
-            Self::S3
-        } else if starts_with(content_type, "application/x-protobuf") && otlp::is_path(request.uri.path()) {
-            Self::Otlp
-        } else if oci::is_path(request.uri.path()) {
-            Self::Oci
-        } else if webdav::is_method(request.method) {
-            Self::WebDav
-        } else {
-            Self::from(Format::preferred_by(signs.accept, signs.accepts_more, headers))
-        }
+        hints.dialect(request)
     }
 
     pub(super) fn renderer(self) -> &'static dyn Renderer {
@@ -188,7 +153,7 @@ impl Wording {
     }
 }
 
-impl From<Format> for Wording {
+impl From<Format> for Dialect {
     fn from(format: Format) -> Self {
         match format {
             Format::Problem => Self::Problem,
@@ -198,20 +163,10 @@ impl From<Format> for Wording {
     }
 }
 
-/// What a request speaks, where somebody has looked at all of its headers already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spoken(pub(super) Option<Wording>);
-
-impl Spoken {
-    pub(super) fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
-        Self(Some(Wording::by(signs, request)))
-    }
-}
-
-/// What shows in a request's headers of the protocol that it speaks. Found in one pass: to look for each took ten times
-/// as long as all of the rest of a decision.
+/// What a request's headers show of its protocol. Recorded in one pass: looking up each of them takes ten times as long as
+/// the rest of a decision.
 #[derive(Default)]
-pub(super) struct Signs<'a> {
+pub(super) struct ProtocolHints<'a> {
     content_type: Option<&'a HeaderValue>,
     accept: Option<&'a HeaderValue>,
     /// There is more than one `Accept`.
@@ -222,10 +177,10 @@ pub(super) struct Signs<'a> {
     s3: bool,
 }
 
-impl<'a> Signs<'a> {
-    /// Takes in one header.
+impl<'a> ProtocolHints<'a> {
+    /// Records one header.
     #[inline(always)]
-    pub(super) fn see(&mut self, name: &str, value: &'a HeaderValue) {
+    pub(super) fn record(&mut self, name: &str, value: &'a HeaderValue) {
         match name {
             "accept" => {
                 self.accepts_more = self.accept.is_some();
@@ -240,15 +195,51 @@ impl<'a> Signs<'a> {
             _ => {}
         }
     }
+
+    /// The dialect that the whole request shows.
+    pub(super) fn dialect(&self, request: HeadRef<'_>) -> Dialect {
+        let headers = request.headers;
+        let content_type = self.content_type.map_or(&[][..], HeaderValue::as_bytes);
+        // Of `application/grpc`, `application/connect+` and `application/x-protobuf`; a comparison takes longer than this.
+        let of_ours = matches!(content_type.get(12), Some(b'g' | b'G' | b'c' | b'C' | b'x' | b'X'));
+        let content_type = if of_ours || self.connect { content_type } else { &[] };
+        if starts_with(content_type, "application/grpc-web") {
+            Dialect::GrpcWeb
+        } else if starts_with(content_type, "application/grpc") {
+            Dialect::Grpc
+        } else if starts_with(content_type, "application/connect+") || self.connect {
+            connect_dialect(content_type)
+        } else if self.tus {
+            Dialect::Tus
+        } else if self.resumable_upload {
+            Dialect::ResumableUpload
+        } else if [self.accept, self.content_type]
+            .into_iter()
+            .flatten()
+            .any(git_lfs::is_type)
+        {
+            Dialect::GitLfs
+        } else if self.s3 {
+            Dialect::S3
+        } else if starts_with(content_type, "application/x-protobuf") && otlp::is_path(request.uri.path()) {
+            Dialect::Otlp
+        } else if oci::is_path(request.uri.path()) {
+            Dialect::Oci
+        } else if webdav::is_method(request.method) {
+            Dialect::WebDav
+        } else {
+            Dialect::from(Format::preferred_by(self.accept, self.accepts_more, headers))
+        }
+    }
 }
 
-fn connect_dialect(content_type: &[u8]) -> Wording {
+fn connect_dialect(content_type: &[u8]) -> Dialect {
     if starts_with(content_type, "application/connect+json") {
-        Wording::ConnectStreamJson
+        Dialect::ConnectStreamJson
     } else if starts_with(content_type, "application/connect+") {
-        Wording::ConnectStream
+        Dialect::ConnectStream
     } else {
-        Wording::ConnectUnary
+        Dialect::ConnectUnary
     }
 }
 

@@ -83,15 +83,15 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::{capacity::Reason, respond::Answers};
+    use crate::{capacity::Reason, respond::RefusalWriter};
 
     fn answer(reason: Reason, content_type: &str) -> Response<Bytes> {
-        let answers = Answers {
+        let answers = RefusalWriter {
             renderer: Some(std::sync::Arc::new(GrpcWithDetails)),
-            ..Answers::default()
+            ..RefusalWriter::default()
         };
         let request = Request::post("/p.S/M").header("content-type", content_type).body(());
-        answers.answer(Refusal::new(reason), &mut request.expect("a request").into_parts().0)
+        answers.write(Refusal::new(reason), &mut request.expect("a request").into_parts().0)
     }
 
     fn status(response: &Response<Bytes>) -> Status {
@@ -143,7 +143,7 @@ mod tests {
                 detailed.headers_mut().remove(DETAILS).expect("details");
                 let request = Request::post("/p.S/M").header("content-type", content_type).body(());
                 let mut parts = request.expect("a request").into_parts().0;
-                let plain = Answers::default().answer(Refusal::new(reason), &mut parts);
+                let plain = RefusalWriter::default().write(Refusal::new(reason), &mut parts);
                 assert_eq!(detailed.headers()["content-type"], expected);
                 for name in ["content-type", "cache-control", "grpc-status", "grpc-message"] {
                     assert_eq!(detailed.headers().get(name), plain.headers().get(name), "{name}");

@@ -10,14 +10,14 @@ use http::{
 use super::{
     Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
     decimal::decimal,
-    protocol::{Spoken, Wording, problem},
+    protocol::{Dialect, problem},
     render::{Head, HeadRef},
 };
 use crate::{admission::LiveLimits, capacity::Refusal};
 
-/// How one layer answers.
+/// Writes the refusals of one layer.
 #[derive(Clone, Default)]
-pub(crate) struct Answers {
+pub(crate) struct RefusalWriter {
     pub(crate) renderer: Option<Arc<dyn Renderer>>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) temporary_status: TemporaryStatus,
@@ -26,58 +26,61 @@ pub(crate) struct Answers {
     pub(crate) limits: Arc<LiveLimits>,
 }
 
-/// What is remembered of a request in case that it is refused late.
-#[derive(Debug)]
-pub(crate) struct Remembered {
-    /// None: as the service's own answer.
-    wording: Option<Wording>,
+/// What a late refusal needs to know of the request.
+#[derive(Debug, Default)]
+pub(crate) struct LateContext {
+    /// None: that of the service's own answer.
+    dialect: Option<Dialect>,
+    /// The request's head, for a renderer that asks for it.
     head: Option<Box<Head>>,
 }
 
-impl Answers {
-    /// What a late answer will need. Allocates only for a renderer that wants the head.
+impl RefusalWriter {
+    /// Keeps what a late refusal will need. Allocates only for a renderer that asks for the head.
     ///
-    /// Headers are looked at only where the length is unknown: a single look-up costs a third of the decision, and a
-    /// request of known length is rarely refused late.
+    /// Reads headers only where the length is unknown: a single look-up costs a third of the decision, and a request of
+    /// known length is rarely refused late.
     #[inline(always)]
-    pub(crate) fn remember(&self, request: HeadRef<'_>, length_is_known: bool, spoken: Spoken) -> Remembered {
+    pub(crate) fn late_context(
+        &self,
+        request: HeadRef<'_>,
+        length_is_known: bool,
+        dialect: Option<Dialect>,
+    ) -> LateContext {
         if self.renderer.is_none() && self.protocol.is_none() && length_is_known {
-            return Remembered {
-                wording: None,
-                head: None,
-            };
+            return LateContext::default();
         }
-        self.remember_head(request, spoken)
+        self.read_head(request, dialect)
     }
 
     #[inline(never)]
-    fn remember_head(&self, request: HeadRef<'_>, spoken: Spoken) -> Remembered {
+    fn read_head(&self, request: HeadRef<'_>, dialect: Option<Dialect>) -> LateContext {
         if let Some(renderer) = &self.renderer {
-            return Remembered {
-                wording: None,
+            return LateContext {
+                dialect: None,
                 head: renderer.keeps_head().then(|| Box::new(request.to_head())),
             };
         }
-        let wording = match self.protocol {
-            Some(protocol) => Wording::of(protocol, request.headers),
-            None => spoken.0.unwrap_or_else(|| Wording::detect(request)),
+        let dialect = match self.protocol {
+            Some(protocol) => Dialect::resolve(protocol, request.headers),
+            None => dialect.unwrap_or_else(|| Dialect::detect(request)),
         };
-        Remembered {
-            wording: Some(wording),
+        LateContext {
+            dialect: Some(dialect),
             head: None,
         }
     }
 
     /// The answer to a request that is refused at once.
-    pub(crate) fn answer(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
-        let wording = match self.protocol {
-            Some(protocol) => Wording::of(protocol, &parts.headers),
-            None => Wording::detect(HeadRef::from(&*parts)),
+    pub(crate) fn write(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
+        let dialect = match self.protocol {
+            Some(protocol) => Dialect::resolve(protocol, &parts.headers),
+            None => Dialect::detect(HeadRef::from(&*parts)),
         };
-        if wording == Wording::Problem && self.renderer.is_none() {
+        if dialect == Dialect::Problem && self.renderer.is_none() {
             return self.write_problem(refusal, parts);
         }
-        self.write(refusal, wording, &Head::taken_from(parts))
+        self.write_as(refusal, dialect, &Head::taken_from(parts))
     }
 
     /// What most clients get. The maps of the request's head become those of the answer: they are larger, and to allocate
@@ -97,19 +100,19 @@ impl Answers {
     /// The answer to a request that was admitted at first, in place of one with these headers, if the service did not fail
     /// altogether. Where nothing is known of the request a page takes the place of a page: the service has looked at what
     /// the client prefers.
-    pub(crate) fn answer_late(
+    pub(crate) fn write_late(
         &self,
         refusal: Refusal,
-        remembered: Remembered,
+        late: LateContext,
         replaced: Option<&HeaderMap>,
     ) -> Response<Bytes> {
-        let wording = remembered
-            .wording
-            .unwrap_or_else(|| replaced.map_or(Wording::Problem, Wording::in_place_of));
-        self.write(refusal, wording, &remembered.head.unwrap_or_default())
+        let dialect = late
+            .dialect
+            .unwrap_or_else(|| replaced.map_or(Dialect::Problem, Dialect::in_place_of));
+        self.write_as(refusal, dialect, &late.head.unwrap_or_default())
     }
 
-    fn write(&self, refusal: Refusal, wording: Wording, head: &Head) -> Response<Bytes> {
+    fn write_as(&self, refusal: Refusal, dialect: Dialect, head: &Head) -> Response<Bytes> {
         let context = RenderContext {
             head,
             status: refusal.status_with(self.temporary_status),
@@ -118,7 +121,7 @@ impl Answers {
         };
         let mut response = match &self.renderer {
             Some(renderer) => renderer.render(&refusal, &context),
-            None => wording.renderer().render(&refusal, &context),
+            None => dialect.renderer().render(&refusal, &context),
         };
         complete(&mut response, context.retry_after);
         response.extensions_mut().insert(refusal);
