@@ -1,15 +1,16 @@
 //! The shapes that protocols on top of HTTP give to an error.
 
 mod connect;
+mod document;
 mod git_lfs;
 mod grpc;
 #[cfg(feature = "grpc-details")]
 mod grpc_details;
-mod grpc_web;
+mod hints;
 mod oci;
 mod otlp;
 mod page;
-pub(super) mod problem;
+mod problem;
 mod resumable_upload;
 mod s3;
 mod text;
@@ -21,8 +22,9 @@ use bytes::Bytes;
 pub use grpc_details::GrpcWithDetails;
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
 
+pub(super) use self::{document::Document, hints::ProtocolHints};
 use super::{HeadRef, RenderContext, Renderer, format::Format};
-use crate::capacity::Refusal;
+use crate::capacity::{Reason, Refusal};
 
 /// A protocol on top of HTTP, with a shape of its own for errors.
 ///
@@ -58,9 +60,7 @@ pub enum Protocol {
 
 impl Renderer for Protocol {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        Dialect::resolve(*self, context.headers())
-            .renderer()
-            .render(refusal, context)
+        Dialect::resolve(*self, context.headers()).render(refusal, context)
     }
 }
 
@@ -88,6 +88,35 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
+    const ALL: [Self; 16] = [
+        Self::Problem,
+        Self::Page,
+        Self::Text,
+        Self::WebDav,
+        Self::Grpc,
+        Self::GrpcWeb,
+        Self::ConnectUnary,
+        Self::ConnectStream,
+        Self::ConnectStreamJson,
+        Self::S3,
+        Self::Oci,
+        Self::GitLfs,
+        Self::Otlp,
+        Self::OtlpJson,
+        Self::Tus,
+        Self::ResumableUpload,
+    ];
+
+    /// Returns a number above 0 that stands for the dialect.
+    pub(crate) const fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// Returns the dialect with this number, and none for 0.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code.checked_sub(1)?)).copied()
+    }
+
     /// That of a protocol, in the dialect that the headers speak.
     #[inline]
     pub(super) fn resolve(protocol: Protocol, headers: &HeaderMap) -> Self {
@@ -96,7 +125,7 @@ impl Dialect {
             Protocol::WebDav => Self::WebDav,
             Protocol::Grpc => Self::Grpc,
             Protocol::GrpcWeb => Self::GrpcWeb,
-            Protocol::Connect => connect_dialect(content_type(headers)),
+            Protocol::Connect => connect::dialect(content_type(headers)),
             Protocol::S3 => Self::S3,
             Protocol::Oci => Self::Oci,
             Protocol::GitLfs => Self::GitLfs,
@@ -131,24 +160,36 @@ impl Dialect {
         hints.dialect(request)
     }
 
-    pub(super) fn renderer(self) -> &'static dyn Renderer {
+    /// Writes the answer, without the headers that all dialects share.
+    fn render(self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
+        let reason = refusal.reason();
+        let document = self.document(reason, context.status());
+        let mut response = Response::new(Bytes::from_static(document.body));
+        *response.status_mut() = document.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, document.content_type.clone());
+        self.insert_own_headers(headers, reason, context.retry_after(), || context.max_body());
+        response
+    }
+
+    /// Inserts the headers that this dialect alone has.
+    #[inline]
+    pub(super) fn insert_own_headers(
+        self,
+        headers: &mut HeaderMap,
+        reason: Reason,
+        retry_after: Option<u32>,
+        max_body: impl FnOnce() -> Option<u64>,
+    ) {
         match self {
-            Self::Problem => &problem::Problem,
-            Self::Page => &page::Page,
-            Self::Text => &text::Text,
-            Self::WebDav => &webdav::WebDav,
-            Self::Grpc => &grpc::Grpc,
-            Self::GrpcWeb => &grpc_web::GrpcWeb,
-            Self::ConnectUnary => &connect::Unary,
-            Self::ConnectStream => &connect::Stream("application/connect+proto"),
-            Self::ConnectStreamJson => &connect::Stream("application/connect+json"),
-            Self::S3 => &s3::S3,
-            Self::Oci => &oci::Oci,
-            Self::GitLfs => &git_lfs::GitLfs,
-            Self::Otlp => &otlp::Otlp,
-            Self::OtlpJson => &otlp::OtlpJson,
-            Self::Tus => &tus::Tus,
-            Self::ResumableUpload => &resumable_upload::ResumableUpload,
+            Self::Grpc => grpc::insert_status(headers, reason, retry_after),
+            Self::GrpcWeb => {
+                grpc::insert_status(headers, reason, retry_after);
+                grpc::expose_status(headers);
+            }
+            Self::Tus => tus::insert_headers(headers, max_body()),
+            Self::ResumableUpload => resumable_upload::insert_limit(headers, max_body()),
+            _ => {}
         }
     }
 }
@@ -163,86 +204,6 @@ impl From<Format> for Dialect {
     }
 }
 
-/// What a request's headers show of its protocol. Recorded in one pass: looking up each of them takes ten times as long as
-/// the rest of a decision.
-#[derive(Default)]
-pub(super) struct ProtocolHints<'a> {
-    content_type: Option<&'a HeaderValue>,
-    accept: Option<&'a HeaderValue>,
-    /// There is more than one `Accept`.
-    accepts_more: bool,
-    connect: bool,
-    tus: bool,
-    resumable_upload: bool,
-    s3: bool,
-}
-
-impl<'a> ProtocolHints<'a> {
-    /// Records one header.
-    #[inline(always)]
-    pub(super) fn record(&mut self, name: &str, value: &'a HeaderValue) {
-        match name {
-            "accept" => {
-                self.accepts_more = self.accept.is_some();
-                self.accept = self.accept.or(Some(value));
-            }
-            "content-type" => self.content_type = self.content_type.or(Some(value)),
-            "connect-protocol-version" => self.connect = true,
-            "tus-resumable" => self.tus = true,
-            "upload-draft-interop-version" | "upload-complete" => self.resumable_upload = true,
-            "x-amz-content-sha256" | "x-amz-date" => self.s3 = true,
-            "authorization" => self.s3 |= value.as_bytes().starts_with(b"AWS4-"),
-            _ => {}
-        }
-    }
-
-    /// The dialect that the whole request shows.
-    pub(super) fn dialect(&self, request: HeadRef<'_>) -> Dialect {
-        let headers = request.headers;
-        let content_type = self.content_type.map_or(&[][..], HeaderValue::as_bytes);
-        // Of `application/grpc`, `application/connect+` and `application/x-protobuf`; a comparison takes longer than this.
-        let of_ours = matches!(content_type.get(12), Some(b'g' | b'G' | b'c' | b'C' | b'x' | b'X'));
-        let content_type = if of_ours || self.connect { content_type } else { &[] };
-        if starts_with(content_type, "application/grpc-web") {
-            Dialect::GrpcWeb
-        } else if starts_with(content_type, "application/grpc") {
-            Dialect::Grpc
-        } else if starts_with(content_type, "application/connect+") || self.connect {
-            connect_dialect(content_type)
-        } else if self.tus {
-            Dialect::Tus
-        } else if self.resumable_upload {
-            Dialect::ResumableUpload
-        } else if [self.accept, self.content_type]
-            .into_iter()
-            .flatten()
-            .any(git_lfs::is_type)
-        {
-            Dialect::GitLfs
-        } else if self.s3 {
-            Dialect::S3
-        } else if starts_with(content_type, "application/x-protobuf") && otlp::is_path(request.uri.path()) {
-            Dialect::Otlp
-        } else if oci::is_path(request.uri.path()) {
-            Dialect::Oci
-        } else if webdav::is_method(request.method) {
-            Dialect::WebDav
-        } else {
-            Dialect::from(Format::preferred_by(self.accept, self.accepts_more, headers))
-        }
-    }
-}
-
-fn connect_dialect(content_type: &[u8]) -> Dialect {
-    if starts_with(content_type, "application/connect+json") {
-        Dialect::ConnectStreamJson
-    } else if starts_with(content_type, "application/connect+") {
-        Dialect::ConnectStream
-    } else {
-        Dialect::ConnectUnary
-    }
-}
-
 fn content_type(headers: &HeaderMap) -> &[u8] {
     headers.get(CONTENT_TYPE).map_or(&[], HeaderValue::as_bytes)
 }
@@ -251,16 +212,6 @@ fn starts_with(value: &[u8], start: &str) -> bool {
     value
         .get(..start.len())
         .is_some_and(|prefix| prefix.eq_ignore_ascii_case(start.as_bytes()))
-}
-
-/// A response with a body of one type.
-fn document(status: http::StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }
 
 #[cfg(test)]

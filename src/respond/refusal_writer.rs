@@ -1,16 +1,16 @@
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER},
+    Extensions, HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
     request::Parts,
 };
 
 use super::{
     Protocol, RenderContext, Renderer, RetryAfter, TemporaryStatus,
     decimal::decimal,
-    protocol::{Dialect, problem},
+    protocol::Dialect,
     render::{Head, HeadRef},
 };
 use crate::{admission::LiveLimits, capacity::Refusal};
@@ -29,10 +29,10 @@ pub(crate) struct RefusalWriter {
 /// What a late refusal needs to know of the request.
 #[derive(Debug, Default)]
 pub(crate) struct LateContext {
-    /// None: that of the service's own answer.
-    dialect: Option<Dialect>,
+    /// The [code](Dialect::code) of the dialect; 0 for that of the service's own answer.
+    pub(crate) dialect: u8,
     /// The request's head, for a renderer that asks for it.
-    head: Option<Box<Head>>,
+    pub(crate) head: Option<Box<Head>>,
 }
 
 impl RefusalWriter {
@@ -57,7 +57,7 @@ impl RefusalWriter {
     fn read_head(&self, request: HeadRef<'_>, dialect: Option<Dialect>) -> LateContext {
         if let Some(renderer) = &self.renderer {
             return LateContext {
-                dialect: None,
+                dialect: 0,
                 head: renderer.keeps_head().then(|| Box::new(request.to_head())),
             };
         }
@@ -66,84 +66,107 @@ impl RefusalWriter {
             None => dialect.unwrap_or_else(|| Dialect::detect(request)),
         };
         LateContext {
-            dialect: Some(dialect),
+            dialect: dialect.code(),
             head: None,
         }
     }
 
-    /// The answer to a request that is refused at once.
+    /// Writes the answer to a request that is refused at once.
     pub(crate) fn write(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
+        if let Some(renderer) = &self.renderer {
+            return self.render(&**renderer, refusal, &Head::taken_from(parts));
+        }
         let dialect = match self.protocol {
             Some(protocol) => Dialect::resolve(protocol, &parts.headers),
             None => Dialect::detect(HeadRef::from(&*parts)),
         };
-        if dialect == Dialect::Problem && self.renderer.is_none() {
-            return self.write_problem(refusal, parts);
-        }
-        self.write_as(refusal, dialect, &Head::taken_from(parts))
-    }
-
-    /// What most clients get. The maps of the request's head become those of the answer: they are larger, and to allocate
-    /// others takes as long as to decide.
-    fn write_problem(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
-        let headers = std::mem::take(&mut parts.headers);
-        let mut extensions = std::mem::take(&mut parts.extensions);
-        let retry_after = self.retry_after.pick(&refusal);
-        let mut response = problem::write(&refusal, refusal.status_with(self.temporary_status), headers);
-        complete(&mut response, retry_after);
+        // The request's maps become those of the answer: they have room already, and allocating others takes as long as a
+        // decision.
+        let mut headers = mem::take(&mut parts.headers);
+        let mut extensions = mem::take(&mut parts.extensions);
+        headers.clear();
         extensions.clear();
-        extensions.insert(refusal);
-        *response.extensions_mut() = extensions;
-        response
+        self.write_as(dialect, refusal, headers, extensions)
     }
 
-    /// The answer to a request that was admitted at first, in place of one with these headers, if the service did not fail
-    /// altogether. Where nothing is known of the request a page takes the place of a page: the service has looked at what
-    /// the client prefers.
+    /// Writes the answer to a request that was admitted at first, in place of one with these headers, if the service did not
+    /// fail altogether. Where the dialect is not known, HTML replaces HTML and problem details anything else: the service
+    /// has looked at what the client prefers.
     pub(crate) fn write_late(
         &self,
         refusal: Refusal,
         late: LateContext,
         replaced: Option<&HeaderMap>,
     ) -> Response<Bytes> {
-        let dialect = late
-            .dialect
-            .unwrap_or_else(|| replaced.map_or(Dialect::Problem, Dialect::in_place_of));
-        self.write_as(refusal, dialect, &late.head.unwrap_or_default())
+        if let Some(renderer) = &self.renderer {
+            return self.render(&**renderer, refusal, &late.head.unwrap_or_default());
+        }
+        let dialect =
+            Dialect::from_code(late.dialect).unwrap_or_else(|| replaced.map_or(Dialect::Problem, Dialect::in_place_of));
+        self.write_as(dialect, refusal, HeaderMap::new(), Extensions::new())
     }
 
-    fn write_as(&self, refusal: Refusal, dialect: Dialect, head: &Head) -> Response<Bytes> {
+    /// Writes the answer into empty maps.
+    fn write_as(
+        &self,
+        dialect: Dialect,
+        refusal: Refusal,
+        mut headers: HeaderMap,
+        mut extensions: Extensions,
+    ) -> Response<Bytes> {
+        let reason = refusal.reason();
+        let document = dialect.document(reason, refusal.status_with(self.temporary_status));
+        let retry_after = self.retry_after.pick(&refusal);
+        // To append takes less than to insert, and none of these is there twice.
+        headers.append(CONTENT_TYPE, document.content_type.clone());
+        headers.append(CACHE_CONTROL, NO_STORE);
+        if has_plain_status(document.status) {
+            headers.append(CONTENT_LENGTH, document.content_length.clone());
+            if let Some(seconds) = retry_after {
+                headers.append(RETRY_AFTER, decimal(seconds));
+            }
+        }
+        dialect.insert_own_headers(&mut headers, reason, retry_after, || self.max_body());
+        extensions.insert(refusal);
+        let mut response = Response::new(Bytes::from_static(document.body));
+        *response.status_mut() = document.status;
+        *response.headers_mut() = headers;
+        *response.extensions_mut() = extensions;
+        response
+    }
+
+    /// Lets a renderer of the user's own write the answer, and adds what is missing.
+    #[cold]
+    fn render(&self, renderer: &dyn Renderer, refusal: Refusal, head: &Head) -> Response<Bytes> {
         let context = RenderContext {
             head,
             status: refusal.status_with(self.temporary_status),
             retry_after: self.retry_after.pick(&refusal),
-            max_body: self.limits.load().max_body(),
+            max_body: self.max_body(),
         };
-        let mut response = match &self.renderer {
-            Some(renderer) => renderer.render(&refusal, &context),
-            None => dialect.renderer().render(&refusal, &context),
-        };
-        complete(&mut response, context.retry_after);
+        let mut response = renderer.render(&refusal, &context);
+        let length = response.body().len();
+        let is_plain = has_plain_status(response.status());
+        let headers = response.headers_mut();
+        headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+        if is_plain {
+            headers.insert(CONTENT_LENGTH, length.into());
+            if let Some(seconds) = context.retry_after {
+                headers.entry(RETRY_AFTER).or_insert_with(|| decimal(seconds));
+            }
+        }
         response.extensions_mut().insert(refusal);
         response
     }
+
+    fn max_body(&self) -> Option<u64> {
+        self.limits.load().max_body()
+    }
 }
 
-fn complete(response: &mut Response<Bytes>, retry_after: Option<u32>) {
-    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-    let length = response.body().len();
-    // gRPC and its like answer with 200 and say the rest in their own words.
-    let is_plain_refusal = !response.status().is_success();
-    let headers = response.headers_mut();
-    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
-    if !is_plain_refusal {
-        return;
-    }
-    headers.insert(
-        CONTENT_LENGTH,
-        u32::try_from(length).map_or_else(|_| length.into(), decimal),
-    );
-    if let Some(seconds) = retry_after {
-        headers.entry(RETRY_AFTER).or_insert_with(|| decimal(seconds));
-    }
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Whether HTTP's own status tells of the refusal. gRPC and its like answer with 200 and say the rest in their own words.
+fn has_plain_status(status: StatusCode) -> bool {
+    !status.is_success()
 }

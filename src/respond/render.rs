@@ -97,7 +97,7 @@ impl RenderContext<'_> {
 
 /// The head of a request, kept apart from its extensions.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Head {
+pub(crate) struct Head {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) version: Version,

@@ -8,12 +8,7 @@ use http::{
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{
-    content_type,
-    grpc::{GRPC_STATUS, Grpc},
-    grpc_web::GrpcWeb,
-    starts_with,
-};
+use super::{Dialect, content_type, grpc::GRPC_STATUS, starts_with};
 use crate::{
     capacity::Refusal,
     respond::{RenderContext, Renderer},
@@ -45,11 +40,8 @@ pub struct GrpcWithDetails;
 impl Renderer for GrpcWithDetails {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
         let is_web = starts_with(content_type(context.headers()), "application/grpc-web");
-        let mut response = if is_web {
-            GrpcWeb.render(refusal, context)
-        } else {
-            Grpc.render(refusal, context)
-        };
+        let dialect = if is_web { Dialect::GrpcWeb } else { Dialect::Grpc };
+        let mut response = dialect.render(refusal, context);
         if let Some(details) = encoded(refusal, context, response.headers()) {
             response.headers_mut().insert(DETAILS, details);
             if is_web {
