@@ -82,11 +82,9 @@ impl RefusalWriter {
         };
         // The request's maps become those of the answer: they have room already, and allocating others takes as long as a
         // decision.
-        let mut headers = mem::take(&mut parts.headers);
-        let mut extensions = mem::take(&mut parts.extensions);
-        headers.clear();
-        extensions.clear();
-        self.write_as(dialect, refusal, headers, extensions)
+        parts.headers.clear();
+        parts.extensions.clear();
+        self.write_as(dialect, refusal, &mut parts.headers, &mut parts.extensions)
     }
 
     /// Writes the answer to a request that was admitted at first, in place of one with these headers, if the service did not
@@ -103,16 +101,16 @@ impl RefusalWriter {
         }
         let dialect =
             Dialect::from_code(late.dialect).unwrap_or_else(|| replaced.map_or(Dialect::Problem, Dialect::in_place_of));
-        self.write_as(dialect, refusal, HeaderMap::new(), Extensions::new())
+        self.write_as(dialect, refusal, &mut HeaderMap::new(), &mut Extensions::new())
     }
 
-    /// Writes the answer into empty maps.
+    /// Writes the answer, with these empty maps in it.
     fn write_as(
         &self,
         dialect: Dialect,
         refusal: Refusal,
-        mut headers: HeaderMap,
-        mut extensions: Extensions,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
     ) -> Response<Bytes> {
         let reason = refusal.reason();
         let document = dialect.document(reason, refusal.status_with(self.temporary_status));
@@ -126,12 +124,12 @@ impl RefusalWriter {
                 headers.append(RETRY_AFTER, decimal(seconds));
             }
         }
-        dialect.insert_own_headers(&mut headers, reason, retry_after, || self.max_body());
+        dialect.insert_own_headers(headers, reason, retry_after, || self.max_body());
         extensions.insert(refusal);
         let mut response = Response::new(Bytes::from_static(document.body));
         *response.status_mut() = document.status;
-        *response.headers_mut() = headers;
-        *response.extensions_mut() = extensions;
+        mem::swap(response.headers_mut(), headers);
+        mem::swap(response.extensions_mut(), extensions);
         response
     }
 

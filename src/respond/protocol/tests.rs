@@ -89,6 +89,23 @@ fn requests_show_what_they_speak() {
         ("PUT", "/", &[][..], Dialect::Problem),
         ("PUT", "/", &[("accept", "text/html")], Dialect::Page),
         ("PUT", "/", &[("accept", "text/plain")], Dialect::Text),
+        (
+            "PUT",
+            "/",
+            &[
+                ("accept", "*/*"),
+                ("user-agent", "uploader/1.0"),
+                ("content-type", "application/octet-stream"),
+                ("authorization", "Basic eA=="),
+            ],
+            Dialect::Problem,
+        ),
+        (
+            "PUT",
+            "/",
+            &[("accept", "*/*"), ("accept", "application/json;q=0")],
+            Dialect::Text,
+        ),
         ("POST", "/p.S/M", &[("content-type", "application/grpc")], Dialect::Grpc),
         (
             "POST",
@@ -164,12 +181,23 @@ fn requests_show_what_they_speak() {
         ("MKCOL", "/folder", &[], Dialect::WebDav),
         ("COPY", "/folder", &[], Dialect::WebDav),
     ] {
-        assert_eq!(
-            Dialect::detect((&parts(method, path, headers)).into()),
-            expected,
-            "{method} {path} {headers:?}"
-        );
+        let parts = parts(method, path, headers);
+        let mut hints = ProtocolHints::default();
+        for (name, value) in &parts.headers {
+            hints.record(name.as_str(), value);
+        }
+        let slowly = hints.dialect_slow((&parts).into());
+        let dialects = (Dialect::detect((&parts).into()), slowly);
+        assert_eq!(dialects, (expected, expected), "{method} {path} {headers:?}");
     }
+}
+
+#[test]
+fn dialects_have_codes() {
+    for (code, dialect) in (1..).zip(Dialect::ALL) {
+        assert_eq!((dialect.code(), Dialect::from_code(code)), (code, Some(dialect)));
+    }
+    assert_eq!((Dialect::from_code(0), Dialect::from_code(17)), (None, None));
 }
 
 #[test]
