@@ -123,7 +123,7 @@ impl<C> ResponseHold<C> {
         Refusal::from_parts(RefusalParts {
             reason,
             resource: ledger.map(|ledger| ledger.core().name().clone()),
-            tenant: place.and_then(|place| ledger?.core().tenant_at(place)),
+            tenant: place.and_then(|place| ledger?.core().tenant_at(place)).map(Into::into),
             requested: None,
             limit: None,
             mid_stream: true,

@@ -16,12 +16,13 @@ pub struct Refusal {
     parts: RefusalParts,
 }
 
-/// What a refusal knows.
+/// What a refusal knows. Its names are shared: a refusal is kept in the reservation, in the body's error and in the
+/// response, and cloning it allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RefusalParts {
     pub(crate) reason: Reason,
     pub(crate) resource: Option<Arc<str>>,
-    pub(crate) tenant: Option<Box<str>>,
+    pub(crate) tenant: Option<Arc<str>>,
     pub(crate) requested: Option<u64>,
     pub(crate) limit: Option<u64>,
     pub(crate) mid_stream: bool,
@@ -244,5 +245,7 @@ mod tests {
         assert_eq!((known.resource(), known.tenant()), (Some("users"), Some("alice")));
         assert_eq!((known.requested(), known.limit()), (Some(7), Some(5)));
         assert_eq!(known.to_string(), "the storage quota is used up");
+        let names = |refusal: &Refusal| [refusal.resource(), refusal.tenant()].map(|name| name.map(str::as_ptr));
+        assert_eq!(names(&known.clone()), names(&known), "clones share the names");
     }
 }
