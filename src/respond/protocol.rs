@@ -28,8 +28,8 @@ use crate::capacity::{Reason, Refusal};
 
 /// A protocol on top of HTTP, with a shape of its own for errors.
 ///
-/// By default the layer finds it out from the request: by its content type, its headers, its method. A route whose
-/// clients all speak the same is better told so, because some protocols cannot be told from plain HTTP (a WebDAV `PUT`).
+/// By default the layer detects it from the request's content type, headers, method and path. Set it for a route whose
+/// clients all speak the same protocol, because some requests look like plain HTTP (a WebDAV `PUT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -43,14 +43,14 @@ pub enum Protocol {
     GrpcWeb,
     /// Connect (connectrpc.com/docs/protocol), unary or streaming by the content type.
     Connect,
-    /// S3's XML (Amazon S3 API reference, "Error responses"). What never fits is told with 400, as S3 does.
+    /// S3's XML (Amazon S3 API reference, "Error responses"). What never fits gets 400, as S3 does.
     S3,
     /// The JSON of the OCI distribution specification, "Error codes": container registries.
     Oci,
     /// Git LFS (its batch API, "Response errors").
     GitLfs,
-    /// OTLP/HTTP (OpenTelemetry protocol, "Failures"). Exporters drop what is answered with 507, so what may pass is told with 503 (or 429, if that is the
-    /// layer's temporary status).
+    /// OTLP/HTTP (OpenTelemetry protocol, "Failures"). Exporters drop what is answered with 507, so temporary refusals
+    /// get 503, or 429 if that is the layer's temporary status.
     Otlp,
     /// tus 1.0 (tus.io/protocols/resumable-upload).
     Tus,
@@ -64,8 +64,8 @@ impl Renderer for Protocol {
     }
 }
 
-/// A protocol, with what varies in it from client to client. One byte, so that it can be kept for an answer that comes when
-/// the request's head is gone.
+/// A protocol, with what varies in it from client to client. One byte, so that it can be kept for a late answer, when the
+/// request's head is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Dialect {
     #[default]
@@ -117,11 +117,11 @@ impl Dialect {
         Self::ALL.get(usize::from(code.checked_sub(1)?)).copied()
     }
 
-    /// That of a protocol, in the dialect that the headers speak.
+    /// Returns the dialect of a protocol that the headers ask for.
     #[inline]
     pub(super) fn resolve(protocol: Protocol, headers: &HeaderMap) -> Self {
         match protocol {
-            Protocol::Http => Self::preferred(headers),
+            Protocol::Http => Format::preferred(headers).into(),
             Protocol::WebDav => Self::WebDav,
             Protocol::Grpc => Self::Grpc,
             Protocol::GrpcWeb => Self::GrpcWeb,
@@ -136,13 +136,7 @@ impl Dialect {
         }
     }
 
-    /// That of plain HTTP, by `Accept`.
-    #[inline]
-    pub(super) fn preferred(headers: &HeaderMap) -> Self {
-        Self::from(Format::preferred(headers))
-    }
-
-    /// That of plain HTTP, in place of an answer with these headers.
+    /// Returns the dialect of plain HTTP for a refusal that replaces an answer with these headers.
     pub(super) fn in_place_of(headers: &HeaderMap) -> Self {
         if starts_with(content_type(headers), "text/html") {
             Self::Page
@@ -151,7 +145,7 @@ impl Dialect {
         }
     }
 
-    /// The protocol that the request speaks, as far as it shows.
+    /// Detects the dialect from the request.
     pub(super) fn detect(request: HeadRef<'_>) -> Self {
         let mut hints = ProtocolHints::default();
         for (name, value) in request.headers {

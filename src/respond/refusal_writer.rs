@@ -22,7 +22,7 @@ pub(crate) struct RefusalWriter {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) temporary_status: TemporaryStatus,
     pub(crate) retry_after: RetryAfter,
-    /// Told to clients of protocols that have a word for the largest body.
+    /// For the largest body, which some protocols have a header for.
     pub(crate) limits: Arc<LiveLimits>,
 }
 
@@ -80,16 +80,17 @@ impl RefusalWriter {
             Some(protocol) => Dialect::resolve(protocol, &parts.headers),
             None => Dialect::detect(HeadRef::from(&*parts)),
         };
-        // The request's maps become those of the answer: they have room already, and allocating others takes as long as a
-        // decision.
+        // The request's maps become those of the answer: they have room already, and allocating others takes as long as
+        // a decision.
         parts.headers.clear();
         parts.extensions.clear();
         self.write_as(dialect, refusal, &mut parts.headers, &mut parts.extensions)
     }
 
-    /// Writes the answer to a request that was admitted at first, in place of one with these headers, if the service did not
-    /// fail altogether. Where the dialect is not known, HTML replaces HTML and problem details anything else: the service
-    /// has looked at what the client prefers.
+    /// Writes the answer to an admitted request, in place of the service's response with these headers, if there is one.
+    ///
+    /// Where the dialect is not known, HTML replaces HTML and problem details replace anything else: the service has
+    /// seen what the client prefers.
     pub(crate) fn write_late(
         &self,
         refusal: Refusal,

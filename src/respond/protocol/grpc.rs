@@ -1,5 +1,5 @@
-//! gRPC (PROTOCOL-HTTP2.md) and gRPC-Web (PROTOCOL-WEB.md): HTTP status 200 and all the rest in headers, "trailers-only" in
-//! the words of the specification. Any other HTTP status would reach the caller as `UNKNOWN` or `INTERNAL`.
+//! gRPC (PROTOCOL-HTTP2.md) and gRPC-Web (PROTOCOL-WEB.md): HTTP status 200 and all the rest in headers, "trailers-only"
+//! in the words of the specification. Any other HTTP status would reach the caller as `UNKNOWN` or `INTERNAL`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::ACCESS_CONTROL_EXPOSE_HEADERS};
 

@@ -3,8 +3,8 @@ use http::{HeaderValue, Method};
 use super::{Dialect, connect, git_lfs, oci, otlp, starts_with, webdav};
 use crate::respond::{HeadRef, format::Format};
 
-/// What a request's headers show of its protocol. Recorded in one pass: looking up each of them takes ten times as long as
-/// the rest of a decision.
+/// What a request's headers show of its protocol. Recorded in one pass: looking up each of them takes ten times as long
+/// as the rest of a decision.
 #[derive(Default)]
 pub(in crate::respond) struct ProtocolHints<'a> {
     content_type: Option<&'a HeaderValue>,

@@ -1,5 +1,5 @@
-//! tus 1.0 (tus.io/protocols/resumable-upload): a line of text. Every answer names the version, and the largest size where
-//! there is one.
+//! tus 1.0 (tus.io/protocols/resumable-upload): a line of text. Every answer names the version, and the largest size
+//! where there is one.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
