@@ -107,7 +107,7 @@ mod tenant;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use admission::{LayerSettings, LiveSettings, RefusalCounts, Settings, StorageFailure, Stored};
+pub use admission::{LayerSettings, LiveSettings, RefusalCounts, Reservation, Settings, StorageFailure, Stored};
 pub use capacity::{
     BuildError, BuildErrorKind, Charge, Event, Floor, Inodes, Observer, ParseSizeError, Reading, Reason, Refusal,
     SizeModel, State, WriteBuffer, format_size, parse_size,
@@ -152,9 +152,10 @@ pub mod __models {
     models! {
         crate::capacity::models: what_fits_an_account_fits_the_disk closed_bytes_return_once
             no_two_threads_have_the_same_place;
-        crate::admission::models: nobody_sees_some_old_and_some_new_limits a_hold_ends_once_whoever_goes_last
-            a_failure_is_not_forgotten_by_the_end_of_its_hold tenants_get_back_what_was_not_stored
-            a_slot_is_whole_for_its_next_user;
+        crate::admission::models: a_reservation_ends_once_whoever_goes_last a_reservation_ends_once_with_three_holders
+            what_never_came_is_refunded_once a_failure_closes_the_resource_at_once
+            tenants_get_back_what_was_not_stored
+            a_parked_body_goes_with_its_response;
         crate::tenant::models: granted_bytes_are_fetched_or_given_back whoever_waits_is_woken
             what_is_given_back_is_not_spent debts_come_before_grants a_grant_is_never_open_to_others;
     }

@@ -1,18 +1,16 @@
-#[cfg(storage_guard_loom)]
-pub(super) mod models;
+#[cfg(test)]
+mod tests;
 
 use std::sync::PoisonError;
 
 use crate::{
-    capacity::{BuildError, WriteBuffer},
+    capacity::{BuildError, Claim, Closing, Reason, WriteBuffer},
     sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
-            fence,
         },
-        hint,
     },
 };
 
@@ -21,7 +19,7 @@ use crate::{
 pub(crate) struct Limits {
     /// The largest body, in bytes.
     pub(crate) maximum: u64,
-    /// What something without a length of its own is taken for, in bytes.
+    /// What a request counts at least, in bytes.
     pub(crate) minimum: u64,
     pub(crate) require_length: bool,
     pub(crate) write_buffer: WriteBuffer,
@@ -66,81 +64,74 @@ impl Default for Limits {
     }
 }
 
-/// Limits that may be changed while requests read them. A request sees the old ones or the new ones, never some of each:
-/// whoever reads during a change reads again.
+/// Limits that may change while requests go on. A request sees the old ones or the new ones, never some of each: it reads
+/// a [copy](LimitsCopy), which is renewed when the version has changed.
 #[derive(Debug)]
 pub(crate) struct LiveLimits {
-    /// Odd during a change.
     version: AtomicU64,
+    /// These are also read one by one.
     maximum: AtomicU64,
     minimum: AtomicU64,
-    /// [`u64::MAX`] means whole bodies.
-    write_buffer: AtomicU64,
     require_length: AtomicBool,
     report_only: AtomicBool,
-    changing: Mutex<()>,
+    current: Mutex<Limits>,
 }
 
 impl LiveLimits {
     pub(crate) fn new(limits: Limits) -> Self {
-        let live = Self {
-            version: AtomicU64::new(0),
-            maximum: AtomicU64::new(0),
-            minimum: AtomicU64::new(0),
-            write_buffer: AtomicU64::new(0),
-            require_length: AtomicBool::new(false),
-            report_only: AtomicBool::new(false),
-            changing: Mutex::new(()),
-        };
-        live.store(limits);
-        live
-    }
-
-    #[inline]
-    pub(crate) fn load(&self) -> Limits {
-        loop {
-            let before = self.version.load(Acquire);
-            let limits = Limits {
-                maximum: self.maximum.load(Relaxed),
-                minimum: self.minimum.load(Relaxed),
-                require_length: self.require_length.load(Relaxed),
-                write_buffer: match self.write_buffer.load(Relaxed) {
-                    u64::MAX => WriteBuffer::Whole,
-                    bytes => WriteBuffer::Bytes(bytes),
-                },
-                report_only: self.report_only.load(Relaxed),
-            };
-            // The figures are read before the version is looked at again.
-            fence(Acquire);
-            if before & 1 == 0 && self.version.load(Relaxed) == before {
-                return limits;
-            }
-            hint::spin_loop();
+        Self {
+            // Not that of a copy that was never renewed.
+            version: AtomicU64::new(1),
+            maximum: AtomicU64::new(limits.maximum),
+            minimum: AtomicU64::new(limits.minimum),
+            require_length: AtomicBool::new(limits.require_length),
+            report_only: AtomicBool::new(limits.report_only),
+            current: Mutex::new(limits),
         }
     }
 
-    /// The largest body alone.
+    pub(crate) fn load(&self) -> Limits {
+        *self.lock()
+    }
+
     #[inline]
     pub(crate) fn maximum(&self) -> u64 {
         self.maximum.load(Relaxed)
     }
 
+    #[inline]
+    pub(super) fn minimum(&self) -> u64 {
+        self.minimum.load(Relaxed)
+    }
+
+    /// Why a claim that counts so many bytes is never admitted, if so.
+    #[inline]
+    pub(super) fn excludes(&self, claim: &Claim, bytes: u64) -> Option<Reason> {
+        if bytes > self.maximum() {
+            Some(Reason::TooLarge)
+        } else if claim.may_grow && self.require_length.load(Relaxed) {
+            Some(Reason::LengthRequired)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn report_only(&self) -> bool {
+        self.report_only.load(Relaxed)
+    }
+
     pub(crate) fn store(&self, limits: Limits) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = self.version.load(Relaxed);
-        self.version.store(version.wrapping_add(1), Relaxed);
-        // The version is odd before the first figure changes.
-        fence(Release);
+        let mut current = self.lock();
+        *current = limits;
         self.maximum.store(limits.maximum, Relaxed);
         self.minimum.store(limits.minimum, Relaxed);
-        let write_buffer = match limits.write_buffer {
-            WriteBuffer::Bytes(bytes) => bytes,
-            WriteBuffer::Whole => u64::MAX,
-        };
-        self.write_buffer.store(write_buffer, Relaxed);
         self.require_length.store(limits.require_length, Relaxed);
         self.report_only.store(limits.report_only, Relaxed);
-        self.version.store(version.wrapping_add(2), Release);
+        self.version.fetch_add(1, Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Limits> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,52 +141,61 @@ impl Default for LiveLimits {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::thread;
+/// A copy of the limits for one request at a time. Only the request's own admission writes it.
+#[derive(Debug, Default)]
+pub(super) struct LimitsCopy {
+    version: AtomicU64,
+    maximum: AtomicU64,
+    minimum: AtomicU64,
+    require_length: AtomicBool,
+    /// [`u64::MAX`] stands for [`WriteBuffer::Whole`].
+    write_buffer: AtomicU64,
+    /// The relayed bytes at which the first piece of a reservation closes.
+    first_close: AtomicU64,
+}
 
-    use super::*;
-
-    fn limits(n: u64) -> Limits {
-        Limits {
-            maximum: n,
-            minimum: n,
-            require_length: n % 2 == 0,
-            write_buffer: WriteBuffer::Bytes(n),
-            report_only: n % 2 == 0,
+impl LimitsCopy {
+    /// Renews the copy if the limits have changed.
+    #[inline(always)]
+    pub(super) fn update(&self, live: &LiveLimits) {
+        if self.version.load(Relaxed) != live.version.load(Acquire) {
+            self.renew(live);
         }
     }
 
-    #[test]
-    fn what_is_stored_is_loaded() {
-        let whole = Limits {
-            write_buffer: WriteBuffer::Whole,
-            ..limits(3)
-        };
-        for stored in [Limits::default(), limits(1), limits(2), whole] {
-            let live = LiveLimits::default();
-            live.store(stored);
-            assert_eq!(live.load(), stored);
-        }
+    #[cold]
+    fn renew(&self, live: &LiveLimits) {
+        let limits = live.lock();
+        self.version.store(live.version.load(Relaxed), Relaxed);
+        self.maximum.store(limits.maximum, Relaxed);
+        self.minimum.store(limits.minimum, Relaxed);
+        self.require_length.store(limits.require_length, Relaxed);
+        let (write_buffer, first_close) = Closing::new(limits.write_buffer).to_parts();
+        self.write_buffer.store(write_buffer, Relaxed);
+        self.first_close.store(first_close, Relaxed);
     }
 
-    #[test]
-    fn nobody_sees_some_old_and_some_new() {
-        let live = &LiveLimits::new(limits(0));
-        let done = &AtomicBool::new(false);
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(move || {
-                    while !done.load(Relaxed) {
-                        let seen = live.load();
-                        assert_eq!(seen, limits(seen.maximum));
-                    }
-                });
-            }
-            for n in 0..200_000 {
-                live.store(limits(n));
-            }
-            done.store(true, Relaxed);
-        });
+    #[inline(always)]
+    pub(super) fn maximum(&self) -> u64 {
+        self.maximum.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn minimum(&self) -> u64 {
+        self.minimum.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn require_length(&self) -> bool {
+        self.require_length.load(Relaxed)
+    }
+
+    pub(super) fn write_buffer(&self) -> u64 {
+        self.write_buffer.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn first_close(&self) -> u64 {
+        self.first_close.load(Relaxed)
     }
 }

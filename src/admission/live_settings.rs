@@ -1,12 +1,9 @@
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use super::{Limits, LiveLimits};
 use crate::{
     capacity::{BuildError, WriteBuffer},
-    resource::{Resource, ResourceSettings},
+    resource::{Resource, ResourceSettings, lock_settings},
 };
 
 /// A handle to change the settings of a layer and of its resources while they run; from
@@ -46,9 +43,6 @@ pub struct LiveSettings {
     has_use: bool,
 }
 
-/// One change at a time, also of several layers that share a resource.
-static CHANGING: Mutex<()> = Mutex::new(());
-
 impl LiveSettings {
     pub(super) fn new(limits: Arc<LiveLimits>, resources: Vec<Resource>, has_use: bool) -> Self {
         Self {
@@ -79,23 +73,49 @@ impl LiveSettings {
     ///
     /// When one of them is invalid, or they are those of another layer; then everything stays as it was.
     pub fn apply(&self, settings: &Settings) -> Result<(), BuildError> {
-        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        self.apply_alone(settings)
+        self.replace(None, settings).map(drop)
     }
 
-    /// Changes what is in force now.
+    /// Changes what is in force now. When the settings change in the meantime, `change` is called again with the new ones.
     ///
     /// # Errors
     ///
     /// As [`apply`](Self::apply).
-    pub fn update(&self, change: impl FnOnce(&mut Settings)) -> Result<(), BuildError> {
-        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut settings = self.current();
-        change(&mut settings);
-        self.apply_alone(&settings)
+    pub fn update(&self, mut change: impl FnMut(&mut Settings)) -> Result<(), BuildError> {
+        loop {
+            let current = self.current();
+            let mut settings = current.clone();
+            change(&mut settings);
+            if self.replace(Some(&current), &settings)? {
+                return Ok(());
+            }
+        }
     }
 
-    fn apply_alone(&self, settings: &Settings) -> Result<(), BuildError> {
+    /// Puts settings into force, if those that are expected still are. Returns whether they were.
+    fn replace(&self, expected: Option<&Settings>, settings: &Settings) -> Result<bool, BuildError> {
+        self.check(settings)?;
+        let lock = lock_settings();
+        if expected.is_some_and(|expected| *expected != self.current()) {
+            return Ok(false);
+        }
+        self.limits.store(settings.layer.limits);
+        let changes: Vec<_> = self
+            .resources
+            .iter()
+            .zip(&settings.resources)
+            // What did not change is left alone: a change makes a resource forget how long it has been better.
+            .filter(|(resource, (_, settings))| resource.settings() != *settings)
+            .map(|(resource, (_, settings))| (resource, resource.core().reconfigure(*settings)))
+            .collect();
+        drop(lock);
+        for (resource, change) in changes {
+            resource.core().emit_change(change);
+        }
+        Ok(true)
+    }
+
+    fn check(&self, settings: &Settings) -> Result<(), BuildError> {
         let names = self.resources.iter().map(Resource::name);
         if !names.eq(settings.resources.iter().map(|(name, _)| &**name)) {
             let names: Vec<_> = settings.resources.iter().map(|(name, _)| &**name).collect();
@@ -108,13 +128,6 @@ impl LiveSettings {
         settings.layer.limits.check(self.has_use)?;
         for (_, settings) in &settings.resources {
             settings.check()?;
-        }
-        self.limits.store(settings.layer.limits);
-        for (resource, (_, settings)) in self.resources.iter().zip(&settings.resources) {
-            // What did not change is left alone: a change makes a resource forget how long it has been better.
-            if resource.settings() != *settings {
-                resource.core().reconfigure(*settings);
-            }
         }
         Ok(())
     }

@@ -1,122 +1,121 @@
+use std::sync::Arc;
+
 use crate::{
-    capacity::{Charge, Priority, Reason, SizeModel, Tariff},
-    resource::{Resource, ResourceInner, gate},
+    capacity::{Charge, ChargeModel, Priority, Reason, SizeModel},
+    resource::{Resource, ResourceAccount, gate},
 };
 
-/// One resource as one layer sees it: what its requests take of it.
+/// One resource's account as one layer charges it. Figures only: threads keep them for later requests.
 #[derive(Clone, Debug)]
-pub(crate) struct Scope {
-    resource: Resource,
-    tariff: Tariff,
+pub(super) struct Scope {
+    account: Arc<ResourceAccount>,
+    model: ChargeModel,
 }
 
-/// How many resources one layer can have: their amounts stand side by side in a hold of fixed size.
+/// How many resources one layer can have: their amounts stand side by side in a slot of fixed size.
 pub(crate) const MAX_SCOPES: usize = 8;
 
-/// What was taken of a resource.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub(super) bytes: u64,
-    pub(super) inode: bool,
-}
-
 impl Scope {
-    pub(crate) fn new(resource: Resource, charge: Charge, model: SizeModel) -> Self {
-        let tariff = Tariff::new(charge, model, resource.core().block_size);
-        Self { resource, tariff }
+    pub(super) fn new(resource: &Resource, charge: Charge, model: SizeModel) -> Self {
+        let account = resource.account().clone();
+        Self {
+            model: ChargeModel::new(charge, model, account.block_size),
+            account,
+        }
     }
 
-    #[inline]
-    pub(super) fn tariff(&self) -> &Tariff {
-        &self.tariff
+    #[inline(always)]
+    pub(super) fn account(&self) -> &ResourceAccount {
+        &self.account
     }
 
-    pub(super) fn resource(&self) -> &Resource {
-        &self.resource
+    #[inline(always)]
+    pub(super) fn model(&self) -> &ChargeModel {
+        &self.model
     }
 
-    #[inline]
-    pub(super) fn core(&self) -> &ResourceInner {
-        self.resource.core()
+    /// Whether the bytes of bodies land here whole, as on the disk they are written to.
+    pub(super) fn stores_bodies(&self) -> bool {
+        self.model.charge() == Charge::All
     }
 
     /// What a request that stores `bytes` takes, unless it could never fit.
-    #[inline(always)]
     pub(super) fn amount(&self, bytes: u64, priority: Priority) -> Result<u64, Reason> {
-        let amount = self.tariff.total(bytes);
-        if amount > self.core().ceiling() && amount > self.core().ceiling().saturating_add(self.allowance(priority)) {
+        let amount = self.model.total(bytes);
+        let ceiling = self.account.ceiling();
+        if amount > ceiling && amount > ceiling.saturating_add(self.allowance(priority)) {
             return Err(Reason::ExceedsCapacity);
         }
         Ok(amount)
     }
 
-    #[inline]
     fn allowance(&self, priority: Priority) -> u64 {
         match priority {
             Priority::Usual => 0,
-            Priority::Essential => self.core().allowance(),
+            Priority::Essential => self.account.allowance(),
         }
     }
 
-    /// Takes `amount` if the resource has it.
+    /// Fast path: takes what a usual request needs while the gate is open. Headroom is never above the ceiling, so what
+    /// could never fit is not taken either.
     #[inline(always)]
-    pub(super) fn reserve(&self, amount: u64, priority: Priority) -> Result<Taken, Reason> {
-        let core = self.core();
-        let gate = core.gate();
-        if gate != gate::OPEN || priority == Priority::Essential {
-            return self.reserve_at(gate, amount, priority);
-        }
-        if !core.bytes.try_reserve(amount) {
-            return Err(Reason::Space);
-        }
-        Ok(Taken {
-            bytes: amount,
-            inode: false,
-        })
+    pub(super) fn try_take(&self, bytes: u64) -> Option<u64> {
+        let amount = self.model.total(bytes);
+        (self.account.gate() == gate::OPEN && self.account.bytes.try_reserve(amount)).then_some(amount)
     }
 
-    #[cold]
-    fn reserve_at(&self, gate: u8, amount: u64, priority: Priority) -> Result<Taken, Reason> {
-        let core = self.core();
+    /// Takes what a request needs at any gate and with any priority. Returns the amount, and whether an inode was taken.
+    pub(super) fn take(&self, bytes: u64, priority: Priority) -> Result<(u64, bool), Reason> {
+        let amount = self.amount(bytes, priority)?;
+        let account = &*self.account;
         let allowance = self.allowance(priority);
-        match ResourceInner::closed_because(gate) {
-            // That the floor is reached is no reason for whom a part of it is kept.
-            Some(_) if gate == gate::FULL && allowance > 0 => {}
+        let gate = account.gate();
+        match ResourceAccount::closed_because(gate) {
+            // Essential requests may use a part of the floor, unless the storage itself says that it is full.
+            Some(_) if gate == gate::FULL && allowance > 0 && !account.is_exhausted() => {}
             Some(reason) => return Err(reason),
             None => {}
         }
         if gate == gate::UNKNOWN_OPEN {
-            // Held all the same, so that the account is right when readings come again.
-            let bytes = if core.bytes.force_reserve(amount) { amount } else { 0 };
-            return Ok(Taken { bytes, inode: false });
+            return Ok((self.take_unchecked(amount), false));
         }
-        let inode = gate == gate::COUNT_INODES && self.tariff.charge() == Charge::All;
-        if inode && !core.inodes.try_reserve(1) {
+        let has_inode = gate == gate::COUNT_INODES && self.stores_bodies();
+        if has_inode && !account.inodes.try_reserve(1) {
             return Err(Reason::Inodes);
         }
-        if !core.bytes.try_reserve_with(amount, allowance) {
-            if inode {
-                core.inodes.refund(1);
+        if !account.bytes.try_reserve_with(amount, allowance) {
+            if has_inode {
+                account.inodes.refund(1);
             }
             return Err(Reason::Space);
         }
-        Ok(Taken { bytes: amount, inode })
+        Ok((amount, has_inode))
     }
 
-    /// Takes `more` for a request that has been admitted already. Only a closed gate refuses by itself: a body that
-    /// flows may go on while its bytes fit, also when the resource is called full.
+    /// Takes `more` for a request that is admitted already. A body that flows goes on while its bytes fit, even when the
+    /// resource counts as full.
     #[inline]
     pub(super) fn extend(&self, more: u64, priority: Priority) -> Result<u64, Reason> {
-        let core = self.core();
-        if core.is_exhausted() {
+        let account = &*self.account;
+        if account.is_exhausted() {
             return Err(Reason::Space);
         }
-        if core.bytes.try_reserve_with(more, self.allowance(priority)) {
+        if account.bytes.try_reserve_with(more, self.allowance(priority)) {
             return Ok(more);
         }
-        match core.gate() {
-            gate::UNKNOWN_OPEN => Ok(if core.bytes.force_reserve(more) { more } else { 0 }),
-            gate => Err(ResourceInner::closed_because(gate).unwrap_or(Reason::Space)),
+        match account.gate() {
+            gate::UNKNOWN_OPEN => Ok(self.take_unchecked(more)),
+            gate => Err(ResourceAccount::closed_because(gate).unwrap_or(Reason::Space)),
+        }
+    }
+
+    /// Takes the amount whether it fits or not, so that the account is right when readings come again. Absurd amounts are
+    /// not counted.
+    fn take_unchecked(&self, amount: u64) -> u64 {
+        if self.account.bytes.force_reserve(amount) {
+            amount
+        } else {
+            0
         }
     }
 }

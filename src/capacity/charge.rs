@@ -119,7 +119,7 @@ pub enum Charge {
 
 /// A charge and a size model, resolved against one resource's block size.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tariff {
+pub(crate) struct ChargeModel {
     charge: Charge,
     model: SizeModel,
     block_size: u32,
@@ -128,7 +128,7 @@ pub(crate) struct Tariff {
     shift: u8,
 }
 
-impl Tariff {
+impl ChargeModel {
     pub(crate) fn new(charge: Charge, model: SizeModel, block_size: u32) -> Self {
         let is_usual = model.scaled_factor == UNIT && model.overhead.is_none();
         let is_usual = is_usual && block_size.is_power_of_two() && u64::from(block_size) >= SMALLEST_BLOCK;
@@ -210,7 +210,7 @@ mod tests {
         ) {
             let default = SizeModel::default();
             let model = overhead.map_or(default, |overhead| default.overhead(overhead));
-            prop_assert_eq!(Tariff::new(Charge::All, model, block).total(bytes), model.size_of(bytes, block));
+            prop_assert_eq!(ChargeModel::new(Charge::All, model, block).total(bytes), model.size_of(bytes, block));
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(twice.size_of(1000, 1), 2000);
         assert_eq!(twice.overhead(512).size_of(1000, 1), 2512);
         assert_eq!(SizeModel::EXACT.factor(0.5).size_of(1001, 1), 501);
-        assert_eq!(Tariff::new(Charge::All, twice, 1).written(1000), 2000);
+        assert_eq!(ChargeModel::new(Charge::All, twice, 1).written(1000), 2000);
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_tariff_comes_to_the_same_at_the_edges_of_blocks() {
         for block in [512, 4096, 1 << 20] {
-            let tariff = Tariff::new(Charge::All, SizeModel::default(), block);
+            let tariff = ChargeModel::new(Charge::All, SizeModel::default(), block);
             for blocks in 0..300 {
                 let edge = u64::from(block) * blocks;
                 for bytes in [edge.saturating_sub(1), edge, edge + 1] {
@@ -261,7 +261,7 @@ mod tests {
     fn what_is_written_never_exceeds_what_was_charged() {
         for charge in [Charge::All, Charge::Window(10), Charge::Each(3), Charge::Nothing] {
             for factor in [0.3, 1.0, 2.7] {
-                let tariff = Tariff::new(charge, SizeModel::default().factor(factor), 512);
+                let tariff = ChargeModel::new(charge, SizeModel::default().factor(factor), 512);
                 for bytes in [0, 1, 511, 512, 513, 1 << 40] {
                     assert!(tariff.written(bytes) <= tariff.total(bytes), "{tariff:?} {bytes}");
                 }

@@ -47,17 +47,6 @@ pub enum Event<'a> {
         /// The resource's name.
         resource: &'a str,
     },
-    /// Bytes that should be written by now do not show up in the readings: the service keeps more unwritten than its
-    /// [`WriteBuffer`](crate::WriteBuffer) says, the probe watches another disk, or writes show later than its lag.
-    #[non_exhaustive]
-    WritesUnseen {
-        /// The resource's name.
-        resource: &'a str,
-        /// Bytes of finished uploads since the last such look.
-        closed: u64,
-        /// How much the readings fell in that time.
-        seen: u64,
-    },
     /// The engine of a ledger does not answer, and somebody waited for it in vain. Told once.
     #[non_exhaustive]
     LedgerUnreachable {
@@ -127,7 +116,9 @@ pub enum Event<'a> {
     },
 }
 
-/// Is told of events: those of a resource on its sampler's thread, refusals on the request's own. Should be quick.
+/// Receives events: a resource's on its sampler's thread, the watchdog's, or the one that changes its settings; refusals on
+/// the request's own. Should be quick. No lock is held, so an observer may change settings. It must not call
+/// [`sample_now`](crate::Resource::sample_now), which can wait for the thread that the observer runs on.
 ///
 /// ```
 /// use tower_storage_guard::{Event, Observer};

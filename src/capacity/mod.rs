@@ -7,7 +7,7 @@ mod account;
 mod build_error;
 mod charge;
 mod chunks;
-mod demand;
+mod claim;
 mod event;
 mod floor;
 mod free_stack;
@@ -17,7 +17,6 @@ mod refusal;
 mod size;
 mod slab;
 mod state;
-mod visibility;
 mod write_buffer;
 
 #[cfg(storage_guard_loom)]
@@ -27,10 +26,10 @@ mod simulation;
 
 pub(crate) use account::Account;
 pub use build_error::{BuildError, BuildErrorKind};
-pub(crate) use charge::Tariff;
+pub(crate) use charge::ChargeModel;
 pub use charge::{Charge, SizeModel};
 pub(crate) use chunks::Chunks;
-pub(crate) use demand::{Demand, Priority};
+pub(crate) use claim::{Claim, Priority};
 pub(crate) use event::notify;
 pub use event::{Event, Observer};
 pub use floor::Floor;
@@ -43,6 +42,5 @@ pub use size::{ParseSizeError, format_size, parse_size};
 pub(crate) use slab::Slab;
 pub use state::State;
 pub(crate) use state::{Bands, StateMachine};
-pub(crate) use visibility::Visibility;
 pub(crate) use write_buffer::Closing;
 pub use write_buffer::WriteBuffer;

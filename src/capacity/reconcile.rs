@@ -11,18 +11,26 @@ use super::Account;
 pub(crate) struct Reconciler {
     limit: i64,
     /// Closed bytes whose writes may not show yet, oldest first.
-    waiting: VecDeque<Closed>,
+    waiting: VecDeque<Entry>,
+    /// The sum of what waits.
+    unseen: u64,
 }
 
+/// Bytes that return together. Entries are tumbling windows: an entry that accepted bytes for as long as they keep
+/// coming would never be old enough.
 #[derive(Debug)]
-struct Closed {
-    /// When they were taken, hence at the latest closed.
-    at: Duration,
+struct Entry {
+    /// When the first of its bytes were taken.
+    first: Duration,
+    /// When the last of its bytes were taken, hence at the latest closed.
+    last: Duration,
     bytes: u64,
 }
 
-/// Closed bytes that wait are put together within this part of the lag, so that the queue stays short.
+/// An entry accepts bytes for this part of the delay.
 const GRAIN: u32 = 64;
+/// Twice what a steady delay needs. Only a probe that fails or hangs, or a delay that jumps, fills the queue.
+const MAX_ENTRIES: usize = 2 * GRAIN as usize;
 
 impl Reconciler {
     /// Opens the account with its first reading less the floor.
@@ -31,22 +39,36 @@ impl Reconciler {
         Self {
             limit,
             waiting: VecDeque::new(),
+            unseen: 0,
         }
     }
 
-    /// To be called right before the probe measures. `lag` is how late a write may show.
-    pub(crate) fn before_measuring(&mut self, account: &Account, now: Duration, lag: Duration) {
+    /// To be called right before the probe measures. `delay` is how long before that bytes must be closed to show in the
+    /// reading: its age and lag.
+    pub(crate) fn before_measuring(&mut self, account: &Account, now: Duration, delay: Duration) {
         let bytes = account.take_closed();
         if bytes == 0 {
             return;
         }
+        self.unseen = self.unseen.saturating_add(bytes);
         match self.waiting.back_mut() {
-            Some(last) if last.at + lag / GRAIN >= now => {
-                // Later than some of them closed: they wait a little longer than they must.
-                last.at = now;
-                last.bytes = last.bytes.saturating_add(bytes);
+            Some(entry) if now <= entry.first + delay / GRAIN => {
+                entry.last = now;
+                entry.bytes = entry.bytes.saturating_add(bytes);
+                return;
             }
-            _ => self.waiting.push_back(Closed { at: now, bytes }),
+            _ => self.waiting.push_back(Entry {
+                first: now,
+                last: now,
+                bytes,
+            }),
+        }
+        if self.waiting.len() > MAX_ENTRIES {
+            // The oldest are the first that a reading gives back, so nothing is lost by giving them back together.
+            let oldest = self.waiting.pop_front().map_or(0, |entry| entry.bytes);
+            if let Some(entry) = self.waiting.front_mut() {
+                entry.bytes = entry.bytes.saturating_add(oldest);
+            }
         }
     }
 
@@ -56,11 +78,12 @@ impl Reconciler {
     pub(crate) fn after_measuring(&mut self, account: &Account, limit: i64, shows_until: Option<Duration>) -> u64 {
         let mut seen = 0_u64;
         if let Some(shows_until) = shows_until {
-            while let Some(closed) = self.waiting.front().filter(|closed| closed.at <= shows_until) {
-                seen = seen.saturating_add(closed.bytes);
+            while let Some(entry) = self.waiting.front().filter(|entry| entry.last <= shows_until) {
+                seen = seen.saturating_add(entry.bytes);
                 self.waiting.pop_front();
             }
         }
+        self.unseen = self.unseen.saturating_sub(seen);
         account.adjust((limit - self.limit).saturating_add_unsigned(seen));
         self.limit = limit;
         seen
@@ -78,9 +101,7 @@ impl Reconciler {
 
     /// Closed bytes that were taken and have not shown yet.
     pub(crate) fn unseen(&self) -> u64 {
-        self.waiting
-            .iter()
-            .fold(0, |sum, closed| sum.saturating_add(closed.bytes))
+        self.unseen
     }
 }
 
@@ -160,23 +181,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_queue_stays_short() {
+    /// A million bytes a second, in four pieces, each taken by a sample of its own. Returns what stays unseen.
+    fn steady(delay: Duration, readings: impl Fn(Duration) -> bool) -> (u64, usize) {
         let account = Account::new(0);
-        let lag = 3600 * SECOND;
         let mut reconciler = Reconciler::open(&account, 1 << 40);
-        for tick in 0..1_000_000_u32 {
-            assert!(account.try_reserve(1));
-            account.close(1);
-            let now = tick * Duration::from_millis(10);
-            reconciler.before_measuring(&account, now, lag);
-            reconciler.after_measuring(&account, 1 << 40, now.checked_sub(lag));
+        for quarter in 1..=4 * 600 {
+            assert!(account.try_reserve(250_000));
+            account.close(250_000);
+            let now = quarter * SECOND / 4;
+            reconciler.before_measuring(&account, now, delay);
+            assert!(reconciler.waiting.len() <= MAX_ENTRIES, "{now:?}");
+            if readings(now) {
+                reconciler.after_measuring(&account, 1 << 40, now.checked_sub(delay));
+            }
+            let taken: u64 = reconciler.waiting.iter().map(|entry| entry.bytes).sum();
+            assert_eq!(reconciler.unseen(), taken);
         }
-        assert!(
-            reconciler.waiting.len() < 3 * GRAIN as usize,
-            "{}",
-            reconciler.waiting.len()
-        );
-        assert!(account.headroom() < 1 << 40);
+        (reconciler.unseen(), reconciler.waiting.len())
+    }
+
+    #[test]
+    fn steady_traffic_is_unseen_for_the_delay_alone() {
+        for seconds in [4, 30, 120] {
+            let (unseen, entries) = steady(seconds * SECOND, |_| true);
+            let expected = u64::from(seconds) * 1_000_000;
+            assert!((expected..=expected * 26 / 25).contains(&unseen), "{seconds}: {unseen}");
+            assert!(entries <= GRAIN as usize + 2, "{entries}");
+        }
+    }
+
+    #[test]
+    fn the_queue_is_bounded_without_readings() {
+        for seconds in [0, 1, 30] {
+            let (unseen, entries) = steady(seconds * SECOND, |_| false);
+            assert_eq!((unseen, entries), (600_000_000, MAX_ENTRIES), "nothing was given back");
+            // The first reading after ten minutes gives back all that can show in it.
+            let (unseen, _) = steady(seconds * SECOND, |now| now == 600 * SECOND);
+            let expected = u64::from(seconds) * 1_000_000;
+            assert!((expected..=expected * 26 / 25).contains(&unseen), "{seconds}: {unseen}");
+        }
     }
 }

@@ -248,7 +248,7 @@ impl Simulation {
             return self.finish(place);
         }
         upload.polled = true;
-        if let Some((before, now)) = upload.closing.asked(upload.relayed) {
+        if let Some((before, now)) = upload.closing.advance(upload.relayed) {
             upload.held -= now - before;
             self.account.close(now - before);
         }

@@ -69,6 +69,7 @@ struct ResourceConfig {
     exit_margin: Option<FloorWords>,
     on_probe_failure: Option<PolicyWords>,
     interval: Option<Time>,
+    min_interval: Option<Time>,
     max_age: Option<Time>,
 }
 
@@ -139,6 +140,9 @@ impl ResourceConfig {
         }
         if let Some(Time(interval)) = self.interval {
             settings = settings.interval(interval);
+        }
+        if let Some(Time(min_interval)) = self.min_interval {
+            settings = settings.min_interval(min_interval);
         }
         if let Some(Time(max_age)) = self.max_age {
             settings = settings.max_age(max_age);

@@ -4,11 +4,12 @@ use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 
 use super::{
     Linger, StorageGuardLayer,
-    layer::{Answering, Essential, Shared, StoredIf},
-    linger::Lingering,
+    answering::{Answering, StoredIf},
+    layer::{Essential, Shared},
+    linger::LingerState,
 };
 use crate::{
-    admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS, Scope},
+    admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS},
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
     resource::Resource,
     respond::{
@@ -32,6 +33,7 @@ pub struct StorageGuardBuilder {
     answers: RefusalWriter,
     linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
+    expose_reservation: bool,
     tenants: Vec<(Ledger, Key)>,
     missing_tenant: MissingTenant,
     stored_if: Option<Box<StoredIf>>,
@@ -50,6 +52,7 @@ impl StorageGuardBuilder {
             answers: RefusalWriter::default(),
             linger: Linger::default(),
             observers: Vec::new(),
+            expose_reservation: false,
             tenants: Vec::new(),
             missing_tenant: MissingTenant::default(),
             stored_if: None,
@@ -112,8 +115,9 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Sets how much the inner service may have unwritten when it asks for more. Default: 8 MiB. A service that collects
-    /// larger bodies before it writes them needs [`WriteBuffer::Whole`].
+    /// Declares a streaming handler: sets how much of a body it may hold unwritten when it asks for more, so that the
+    /// reservation of a large upload shrinks while it is written. Default: [`WriteBuffer::Whole`], which is safe for
+    /// handlers that collect bodies before they write.
     pub const fn write_buffer(mut self, write_buffer: WriteBuffer) -> Self {
         self.limits.write_buffer = write_buffer;
         self
@@ -188,7 +192,14 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Adds somebody to be told of refusals. A resource's own events go to [its observers](
+    /// Puts a [`Reservation`](crate::Reservation) into the extensions of each admitted request, so that the handler can keep
+    /// the room for work that outlives the response. Off by default, and then it costs nothing.
+    pub const fn expose_reservation(mut self, expose: bool) -> Self {
+        self.expose_reservation = expose;
+        self
+    }
+
+    /// Adds an observer of refusals. A resource's own events go to [its observers](
     /// crate::ResourceBuilder::observer).
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.push(Arc::new(observer));
@@ -209,24 +220,36 @@ impl StorageGuardBuilder {
     /// When a setting is invalid, or there is nothing to guard: neither a resource nor a ledger nor a largest body.
     pub fn build(self) -> Result<StorageGuardLayer, BuildError> {
         self.check()?;
-        let scopes = self
-            .resources
-            .into_iter()
-            .map(|(resource, charge)| Scope::new(resource, charge, self.size_model))
-            .collect();
-        let (ledgers, tenant_keys) = self.tenants.into_iter().unzip();
+        let decides_by_length = self.enabled
+            && self.tenants.is_empty()
+            && self.classifier.is_none()
+            && self.essential.is_none()
+            && !self.length_hints.is_always()
+            && !self.expose_reservation
+            && !self.answers.always_needs_context();
+        let (ledgers, tenant_keys): (Vec<_>, _) = self.tenants.into_iter().unzip();
         let limits = Arc::new(LiveLimits::new(self.limits));
         let answering = Arc::new(Answering {
             answers: RefusalWriter {
                 limits: limits.clone(),
                 ..self.answers
             },
-            lingering: Lingering::new(self.linger),
+            linger: LingerState::new(self.linger),
             stored_if: self.stored_if,
         });
         Ok(StorageGuardLayer::new(Shared {
             enabled: self.enabled,
-            admission: Admission::new(scopes, ledgers, limits, self.observers, &answering),
+            decides_by_length,
+            exempts_safe_methods: self.classifier.is_none() || !self.enabled,
+            exposes_reservation: self.expose_reservation,
+            admission: Admission::new(
+                self.resources,
+                self.size_model,
+                ledgers,
+                limits,
+                self.observers,
+                answering.clone(),
+            ),
             tenant_keys,
             missing_tenant: self.missing_tenant,
             classifier: self.classifier,

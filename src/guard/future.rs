@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -16,22 +15,23 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody,
-    call::{Decided, Pending},
-    layer::Answering,
+    answering::{Answering, DIALECT_SHIFT, HTTP1},
+    layer::Decided,
     linger::{KeepOnDrop, insert_close, is_http1},
-    request_body::Held,
+    pending::{Call, Pending},
+    refused::Refused,
 };
 use crate::{
     BoxError,
-    admission::{Hold, ResponseHold, StorageFailure},
-    capacity::{Demand, Refusal},
-    respond::{HeadRef, LateContext, Wanted},
+    admission::{Admitted, BodyReservation, ResponseReservation, StorageFailure},
+    capacity::Refusal,
+    respond::{Estimate, HeadRef, LateContext},
 };
 
 pin_project! {
     /// The response to come, of the inner service or of the guard.
     ///
-    /// Dropping it ends the response's half of what the request holds, and takes back what it has asked a ledger for. It
+    /// Dropping it ends the response's part of what the request holds, and takes back what it has asked a ledger for. It
     /// panics when it is polled after it was ready.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B>
@@ -39,44 +39,50 @@ pin_project! {
         S: Service<Request<Guarded<B>>>,
     {
         #[pin]
-        pub(super) kind: Kind<S::Future, S, B>,
+        kind: Kind<S::Future, S, B>,
         // Beside the inner service's future and not with it in one variant: that way it was moved once more.
-        pub(super) admitted: Option<Admitted>,
+        reservation: ResponseReservation,
     }
 }
 
 pin_project! {
     #[project = Projected]
-    pub(super) enum Kind<F, S, B> {
-        // When nothing is admitted: exempt, switched off, or only reported.
-        Going { #[pin] inner: F },
+    enum Kind<F, S, B> {
+        Inner { #[pin] future: F },
         Refused { refused: Option<Refused> },
         // Boxed, because it is large and rare.
         Waiting { pending: Box<Pending<S, B>> },
     }
 }
 
-/// The answer, and the request's body.
-pub(super) struct Refused {
-    pub(super) response: Response<Bytes>,
-    pub(super) kept: Option<KeepOnDrop>,
-}
-
-/// What is needed when the inner service is done.
-pub(super) struct Admitted {
-    hold: ResponseHold<Answering>,
-    late: LateContext,
-    is_http1: bool,
-}
-
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<Guarded<B>>>,
 {
+    /// Calls the inner service.
+    #[inline(always)]
+    pub(super) fn forward(
+        inner: &mut S,
+        request: Request<B>,
+        body: BodyReservation,
+        response: ResponseReservation,
+    ) -> Self
+    where
+        B: Body + Send + 'static,
+    {
+        // At once where it stays: requests and futures are large.
+        Self {
+            kind: Kind::Inner {
+                future: inner.call(request.map(|inner| Guarded::new(inner, body))),
+            },
+            reservation: response,
+        }
+    }
+
     pub(super) fn refused(refused: Refused) -> Self {
         Self {
             kind: Kind::Refused { refused: Some(refused) },
-            admitted: None,
+            reservation: ResponseReservation::none(),
         }
     }
 
@@ -85,20 +91,72 @@ where
             kind: Kind::Waiting {
                 pending: Box::new(pending),
             },
-            admitted: None,
+            reservation: ResponseReservation::none(),
+        }
+    }
+
+    /// Goes on with a request that is decided about. The decision is not to wait.
+    pub(super) fn decided(answering: &Answering, call: Call<&mut S, B>, decided: Decided, is_exposed: bool) -> Self
+    where
+        B: Body + Send + 'static,
+    {
+        let Call {
+            inner,
+            mut request,
+            estimate,
+        } = call;
+        match decided {
+            Decided::Admitted(admitted) => {
+                let (body, response) = remember(answering, &mut request, &estimate, admitted, is_exposed);
+                Self::forward(inner, request, body, response)
+            }
+            Decided::Untracked => Self::forward(inner, request, BodyReservation::none(), ResponseReservation::none()),
+            // The inner service stays as ready as it was; a permit that it took goes with it.
+            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request)),
         }
     }
 }
 
+/// Notes what a late answer will need, and gives the handler its handle.
+fn remember<B>(
+    answering: &Answering,
+    request: &mut Request<B>,
+    estimate: &Estimate,
+    admitted: Admitted,
+    is_exposed: bool,
+) -> Admitted {
+    let (body, mut response) = admitted;
+    let LateContext { dialect, head } = answering.answers.late_context(HeadRef::of(request), estimate.dialect);
+    response.set_note(u8::from(is_http1(request.version())) | dialect << DIALECT_SHIFT);
+    if let Some(head) = head {
+        response.keep_head(head);
+    }
+    if is_exposed {
+        if let Some(handle) = response.expose() {
+            request.extensions_mut().insert(handle);
+        }
+    }
+    // The body of an exempt request does not count, only what its response frees.
+    let body = if estimate.claim.is_some() {
+        body
+    } else {
+        BodyReservation::none()
+    };
+    (body, response)
+}
+
+/// `S: Clone`, because a waiting request takes the ready service and leaves a clone. `S::Error: 'static`, because an error
+/// of the storage is recognised in it by its type. `B: Send + 'static`, because a task keeps the body of a refused
+/// request until the client has read the answer.
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
     S: Service<Request<Guarded<B>>, Response = Response<R>>,
     S::Error: 'static,
-    B: Body + Send + Unpin + 'static,
+    B: Body + Send + 'static,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
-    #[inline]
+    #[inline(always)]
     #[expect(
         clippy::expect_used,
         reason = "a future may panic when it is polled after it was ready"
@@ -106,90 +164,108 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let mut this = self.as_mut().project();
-            let decided = match this.kind.as_mut().project() {
-                Projected::Going { inner } => {
+            match this.kind.as_mut().project() {
+                Projected::Inner { future } => {
                     // At once as what is returned: a response is large, and moved as seldom as can be.
-                    let outcome = ready!(inner.poll(context)).map(|response| response.map(ResponseBody::inner));
-                    if let Some(admitted) = this.admitted.take() {
-                        if admitted.looks_at(&outcome) {
-                            if let Some(refusal) = admitted.conclude(&outcome) {
-                                let replaced = outcome.as_ref().ok().map(Response::headers);
-                                return Poll::Ready(Ok(admitted.replace(refusal, replaced)));
+                    let mut outcome = future
+                        .poll(context)
+                        .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+                    if let Poll::Ready(outcome) = &mut outcome {
+                        if this.reservation.is_some() {
+                            if this.reservation.needs_inspection() || may_tell(outcome) {
+                                finish(this.reservation, outcome);
                             }
+                            this.reservation.end();
                         }
                     }
-                    return Poll::Ready(outcome);
+                    return outcome;
                 }
                 Projected::Refused { refused } => {
                     let Refused { response, kept } = refused.take().expect("polled after it was ready");
                     return Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))));
                 }
-                Projected::Waiting { pending } => ready!(pending.poll(context)),
-            };
-            self.set(match decided.expect("polled after it was ready") {
-                Decided::Goes(future) => future,
-                Decided::Refused(refused) => Self::refused(refused),
-            });
+                Projected::Waiting { pending } => {
+                    let outcome = ready!(pending.poll(context)).expect("polled after it was ready");
+                    let (
+                        Call {
+                            mut inner,
+                            request,
+                            estimate,
+                        },
+                        decided,
+                    ) = outcome;
+                    let call = Call {
+                        inner: &mut inner,
+                        request,
+                        estimate,
+                    };
+                    let shared = pending.shared.clone();
+                    let next = Self::decided(&shared.answering, call, decided, shared.exposes_reservation);
+                    self.set(next);
+                }
+            }
         }
     }
 }
 
-impl Admitted {
-    /// The halves of a hold: one goes with the body, unless nothing of that counts; the response may tell what it freed.
-    #[inline(always)]
-    pub(super) fn of<B>(request: &Request<B>, wanted: Wanted, hold: Hold<Answering>) -> (Option<Held>, Self) {
-        let (body, hold) = hold.split();
-        let Wanted { demand, dialect } = wanted;
-        let length_is_known = matches!(demand, Demand::Bytes(_) | Demand::Declared(_));
-        let answers = &hold.context().answers;
-        let late = answers.late_context(HeadRef::of(request), length_is_known, dialect);
-        let is_http1 = is_http1(request.version());
-        let held = (demand != Demand::Exempt).then(|| Held::new(body, is_http1));
-        let admitted = Self { hold, late, is_http1 };
-        (held, admitted)
-    }
+/// Whether the service itself may say that the storage failed.
+#[inline(always)]
+fn may_tell<R, E>(outcome: &Result<Response<R>, E>) -> bool {
+    outcome
+        .as_ref()
+        .map_or(true, |response| !response.extensions().is_empty())
+}
 
-    /// Whether it matters what the service says. A refusal is large, and the room for one is not made for every response.
-    #[inline(always)]
-    fn looks_at<R, E>(&self, outcome: &Result<Response<R>, E>) -> bool {
-        let tells = |response: &Response<R>| !response.extensions().is_empty();
-        self.hold.is_tripped() || self.hold.charges_tenants() || outcome.as_ref().map_or(true, tells)
-    }
-
-    /// Takes note of what the service says. A refusal is what the client is told instead.
-    #[inline(never)]
-    fn conclude<R, E: 'static>(&self, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
-        let refusal = self.refusal(outcome);
-        // Puts on the tenants' accounts what the response says.
-        if let (None, true, Ok(response)) = (&refusal, self.hold.charges_tenants(), outcome) {
-            let is_stored = self.hold.context().is_stored(response.status(), response.headers());
-            self.hold.conclude(is_stored, response.extensions().get().copied());
+/// Settles what the response says, and replaces it if the request is refused after all.
+#[cold]
+#[inline(never)]
+fn finish<R, E: 'static>(reservation: &ResponseReservation, outcome: &mut Result<Response<ResponseBody<R>>, E>) {
+    if let Some(refusal) = late_refusal(reservation, outcome) {
+        let replaced = outcome.as_ref().ok().map(Response::headers);
+        if let Some(response) = into_response(reservation, refusal, replaced) {
+            *outcome = Ok(response);
         }
-        refusal
+    } else if let (true, Ok(response)) = (reservation.charges_tenants(), &outcome) {
+        let context = reservation.context();
+        let is_stored =
+            context.is_some_and(|context| Answering::of(&context).is_stored(response.status(), response.headers()));
+        reservation.note_outcome(is_stored, response.extensions().get().copied());
     }
+}
 
-    /// Why the client is told something else than what the inner service says, if so: its body was cut off, whatever the
-    /// service made of that, or the storage itself turned out to be full.
-    fn refusal<R, E: 'static>(&self, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
-        if let Some(refusal) = self.hold.tripped() {
-            return Some(refusal);
-        }
-        let failure = match outcome {
-            Ok(response) => *response.extensions().get::<StorageFailure>()?,
-            Err(error) => StorageFailure::from_error(as_error(error)?)?,
-        };
-        self.hold.storage_failed(failure)
+/// The refusal that replaces the response, if any: the body was cut off, whatever the service made of that, or the storage
+/// itself failed.
+fn late_refusal<R, E: 'static>(reservation: &ResponseReservation, outcome: &Result<Response<R>, E>) -> Option<Refusal> {
+    if let Some(refusal) = reservation.cut_off() {
+        return Some(refusal);
     }
+    let failure = match outcome {
+        Ok(response) => *response.extensions().get::<StorageFailure>()?,
+        Err(error) => StorageFailure::from_error(as_error(error)?)?,
+    };
+    reservation.storage_failed(failure)
+}
 
-    #[cold]
-    fn replace<R>(self, refusal: Refusal, replaced: Option<&HeaderMap>) -> Response<ResponseBody<R>> {
-        let answers = &self.hold.context().answers;
-        let mut response = answers.write_late(refusal, self.late, replaced);
-        if self.is_http1 {
-            insert_close(response.headers_mut());
-        }
-        response.map(|body| ResponseBody::refusal(body, None))
+fn into_response<R>(
+    reservation: &ResponseReservation,
+    refusal: Refusal,
+    replaced: Option<&HeaderMap>,
+) -> Option<Response<ResponseBody<R>>> {
+    let context = reservation.context()?;
+    let note = reservation.note();
+    let late = LateContext {
+        dialect: note >> DIALECT_SHIFT,
+        head: reservation.take_head().and_then(|head| head.downcast().ok()),
+    };
+    let mut response = Answering::of(&context).answers.write_late(refusal, late, replaced);
+    if note & HTTP1 != 0 {
+        insert_close(response.headers_mut());
     }
+    let kept = reservation
+        .keep_parked_body(&context)
+        .and_then(|kept| kept.downcast().ok());
+    let kept = kept.map(|kept: Box<KeepOnDrop>| *kept);
+    Some(response.map(|body| ResponseBody::refusal(body, kept)))
 }
 
 /// An error of a type that is not known to be one: Tower does not demand it, so the usual ones are tried.

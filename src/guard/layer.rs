@@ -1,15 +1,20 @@
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, request::Parts};
+use http::{Method, request::Parts};
 use http_body::Body;
 use tower::Layer;
 
-use super::{StorageGuard, StorageGuardBuilder, linger::Lingering};
+use super::{StorageGuard, StorageGuardBuilder, answering::Answering};
 use crate::{
-    admission::{Admission, LiveSettings, TenantNames, Verdict},
-    capacity::{BuildError, Demand, Priority, Reason},
+    admission::{self, Admission, Admitted, LiveSettings, PendingAdmission, TenantNames},
+    capacity::{BuildError, Claim, Priority, Reason, Refusal},
     resource::Resource,
-    respond::{self, Class, Classifier, HeadRef, Key, LengthHints, MissingTenant, RefusalWriter, Wanted, class_of},
+    respond::{self, Class, Classifier, Estimate, HeadRef, Key, LengthHints, MissingTenant, class_of},
 };
 
 /// Refuses requests that cannot be stored before the inner service runs.
@@ -24,13 +29,15 @@ pub struct StorageGuardLayer {
 /// Picks the requests that may use a part of the floor.
 pub(super) type Essential = dyn Fn(&Parts) -> bool + Send + Sync;
 
-/// Tells by a response's head whether what came is stored.
-pub(super) type StoredIf = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
-
 /// What all services of a layer share.
 pub(super) struct Shared {
     pub(super) enabled: bool,
-    pub(super) admission: Admission<Answering>,
+    /// `PUT`, `POST` and `PATCH` of known length need no more than that: no setting asks for anything else.
+    pub(super) decides_by_length: bool,
+    /// Safe methods store nothing (RFC 9110 section 9.2.1), unless a classifier says otherwise.
+    pub(super) exempts_safe_methods: bool,
+    pub(super) exposes_reservation: bool,
+    pub(super) admission: Admission,
     /// One for each ledger of the admission.
     pub(super) tenant_keys: Vec<Key>,
     pub(super) missing_tenant: MissingTenant,
@@ -41,12 +48,19 @@ pub(super) struct Shared {
     pub(super) answering: Arc<Answering>,
 }
 
-/// What is needed when a request under way comes to its end. Reached by what the request holds, since a reference of its
-/// own would be counted for every request.
-pub(super) struct Answering {
-    pub(super) answers: RefusalWriter,
-    pub(super) lingering: Arc<Lingering>,
-    pub(super) stored_if: Option<Box<StoredIf>>,
+/// What is decided about a request.
+pub(super) enum Decision {
+    Decided(Decided),
+    /// A ledger has to ask its store.
+    Waits(Box<PendingAdmission>),
+}
+
+/// What becomes of a request.
+pub(super) enum Decided {
+    Admitted(Admitted),
+    /// It goes on, and nothing is reserved.
+    Untracked,
+    Refused(Refusal),
 }
 
 impl StorageGuardLayer {
@@ -87,71 +101,104 @@ impl StorageGuardLayer {
 }
 
 impl Shared {
-    /// Whether somebody wants to see all of a request's head. It is taken apart for them only, since putting it together
-    /// again moves all of it twice.
+    /// Whether a setting looks at the request's parts.
     #[inline]
-    pub(super) fn shows_heads(&self) -> bool {
+    pub(super) fn needs_parts(&self) -> bool {
         self.classifier.is_some() || self.essential.is_some() || self.tenant_keys.iter().any(Key::wants_parts)
     }
 
     /// Whether the method alone says that there is nothing to decide and nothing to count.
-    #[inline(always)]
-    pub(super) fn passes(&self, method: &Method) -> bool {
-        // What is safe cannot have freed anything either (RFC 9110 section 9.2.1).
+    #[inline]
+    pub(super) fn is_exempt(&self, method: &Method) -> bool {
+        // A safe method cannot have freed anything either (RFC 9110 section 9.2.1).
         let is_exempt = self.classifier.is_none()
             && class_of(method) == Class::Exempt
             && (self.tenant_keys.is_empty() || method.is_safe());
         is_exempt || !self.enabled
     }
 
-    /// What the request would store, where its method and its length tell.
-    #[inline(always)]
-    pub(super) fn wanted<B: Body>(&self, request: &Request<B>) -> Wanted {
-        let class = class_of(request.method());
-        respond::wanted(class, HeadRef::of(request), request.body(), &self.length_hints)
-    }
-
-    /// Decides about a request that is still whole, on the accounts of its tenants too.
-    pub(super) fn decide_whole(&self, head: HeadRef<'_>, demand: Demand) -> Verdict<Answering> {
-        self.admit_for_tenants(demand, head, None)
-    }
-
-    pub(super) fn decide_by_head<B: Body>(&self, parts: &Parts, body: &B) -> (Wanted, Verdict<Answering>) {
-        let class = match &self.classifier {
-            Some(classifier) => classifier.classify(parts),
-            None => class_of(&parts.method),
+    /// Estimates what a request stores, and decides about it. `parts` are there if a setting needs them.
+    pub(super) fn decide<B: Body>(&self, head: HeadRef<'_>, parts: Option<&Parts>, body: &B) -> (Estimate, Decision) {
+        let class = match (&self.classifier, parts) {
+            (Some(classifier), Some(parts)) => classifier.classify(parts),
+            _ => class_of(head.method()),
         };
-        let wanted = respond::wanted(class, HeadRef::from(parts), body, &self.length_hints);
-        let verdict = if self.tenant_keys.is_empty() {
-            self.admission.admit(wanted.demand, self.priority(parts))
-        } else {
-            self.admit_for_tenants(wanted.demand, HeadRef::from(parts), Some(parts))
+        let mut estimate = respond::estimate(class, head, body, &self.length_hints);
+        let decision = match &mut estimate.claim {
+            None => Decision::Decided(self.decide_exempt(head, parts)),
+            Some(claim) => {
+                if let (Some(essential), Some(parts)) = (&self.essential, parts) {
+                    if essential(parts) {
+                        claim.priority = Priority::Essential;
+                    }
+                }
+                self.decide_claim(claim, head, parts)
+            }
         };
-        (wanted, verdict)
+        (estimate, decision)
     }
 
-    #[inline]
-    fn priority(&self, parts: &Parts) -> Priority {
-        match &self.essential {
-            Some(essential) if essential(parts) => Priority::Essential,
-            _ => Priority::Usual,
+    /// The response of an exempt request may say that it freed something.
+    fn decide_exempt(&self, head: HeadRef<'_>, parts: Option<&Parts>) -> Decided {
+        if self.tenant_keys.is_empty() || head.method().is_safe() {
+            return Decided::Untracked;
         }
-    }
-
-    fn admit_for_tenants(&self, demand: Demand, head: HeadRef<'_>, parts: Option<&Parts>) -> Verdict<Answering> {
-        // Neither does it store anything, nor can it have freed anything (RFC 9110 section 9.2.1).
-        if demand == Demand::Exempt && head.method().is_safe() {
-            return Verdict::Passed;
-        }
-        let priority = parts.map_or(Priority::Usual, |parts| self.priority(parts));
         match self.tenants(head, parts) {
-            Ok(names) => self.admission.admit_for(demand, priority, &names),
-            Err(_) if demand == Demand::Exempt => Verdict::Passed,
-            Err(reason) => self.admission.refuse_unnamed(reason),
+            Ok(names) => Decided::Admitted(self.admission.follow(&names)),
+            Err(_) => Decided::Untracked,
         }
     }
 
-    /// On whose accounts the request is.
+    fn decide_claim(&self, claim: &Claim, head: HeadRef<'_>, parts: Option<&Parts>) -> Decision {
+        if self.tenant_keys.is_empty() {
+            return match self.admission.reserve(claim) {
+                Ok(admitted) => Decision::Decided(Decided::Admitted(admitted)),
+                Err(shortage) => {
+                    let refusal = self.admission.refusal(claim, shortage);
+                    Decision::Decided(self.refuse(refusal, claim, None))
+                }
+            };
+        }
+        let names = match self.tenants(head, parts) {
+            Ok(names) => names,
+            Err(reason) => return Decision::Decided(self.refuse(Refusal::new(reason), claim, None)),
+        };
+        match self.admission.admit_for(claim, &names) {
+            admission::Decision::Admitted(admitted) => Decision::Decided(Decided::Admitted(admitted)),
+            admission::Decision::Refused(refusal) => Decision::Decided(self.refuse(refusal, claim, Some(&names))),
+            // What refuses nothing must not hold anything up either.
+            admission::Decision::Waits(_) if self.admission.limits().report_only() => {
+                Decision::Decided(Decided::Admitted(self.admission.admit_unchecked(claim, &names)))
+            }
+            admission::Decision::Waits(pending) => Decision::Waits(pending),
+        }
+    }
+
+    /// Records a refusal. Where refusals are only reported, the request goes on, and its tenants are charged.
+    #[cold]
+    pub(super) fn refuse(&self, refusal: Refusal, claim: &Claim, names: Option<&TenantNames<'_>>) -> Decided {
+        if self.admission.record_refusal(&refusal) {
+            Decided::Refused(refusal)
+        } else if let Some(names) = names {
+            Decided::Admitted(self.admission.admit_unchecked(claim, names))
+        } else {
+            Decided::Untracked
+        }
+    }
+
+    /// Goes on with a decision that waits.
+    pub(super) fn poll_decision(&self, pending: &mut PendingAdmission, context: &Context<'_>) -> Poll<Decided> {
+        let outcome = ready!(self.admission.poll(pending, context));
+        Poll::Ready(match outcome {
+            Ok(admitted) => Decided::Admitted(admitted),
+            Err(refusal) => {
+                let (claim, names) = pending.claim();
+                self.refuse(refusal, claim, Some(names))
+            }
+        })
+    }
+
+    /// The tenants that the request is charged to.
     #[inline]
     fn tenants<'a>(&'a self, head: HeadRef<'a>, parts: Option<&'a Parts>) -> Result<TenantNames<'a>, Reason> {
         let mut names = TenantNames::default();
@@ -159,17 +206,6 @@ impl Shared {
             *name = self.missing_tenant.resolve(key.tenant(head, parts))?;
         }
         Ok(names)
-    }
-}
-
-impl Answering {
-    /// Whether a response with this head says that what came is stored.
-    pub(super) fn is_stored(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-        match &self.stored_if {
-            Some(is_stored) => is_stored(status, headers),
-            None => status.is_success() && headers.get(GRPC_STATUS).is_none_or(|code| code.as_bytes() == b"0"),
-        }
     }
 }
 
@@ -195,11 +231,5 @@ impl fmt::Debug for Shared {
             .field("enabled", &self.enabled)
             .field("admission", &self.admission)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Answering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answering").finish_non_exhaustive()
     }
 }

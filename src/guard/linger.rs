@@ -106,7 +106,7 @@ impl Default for Linger {
 
 /// The connections that one layer keeps.
 #[derive(Debug)]
-pub(super) struct Lingering {
+pub(super) struct LingerState {
     settings: Linger,
     kept: AtomicUsize,
     so_far: AtomicU64,
@@ -115,7 +115,7 @@ pub(super) struct Lingering {
 
 /// What happens to the body of a refused request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Farewell {
+pub(super) enum DrainPolicy {
     Drop,
     /// Read all of it: little is left.
     Drain,
@@ -125,7 +125,7 @@ pub(super) enum Farewell {
     Read,
 }
 
-impl Lingering {
+impl LingerState {
     pub(super) fn new(settings: Linger) -> Arc<Self> {
         Arc::new(Self {
             settings,
@@ -136,25 +136,25 @@ impl Lingering {
     }
 
     /// What to do with a body, and whether the connection must close after the answer.
-    pub(super) fn farewell(&self, parts: &Parts, length: &SizeHint) -> (Farewell, bool) {
+    pub(super) fn policy(&self, parts: &Parts, length: &SizeHint) -> (DrainPolicy, bool) {
         let is_http1 = is_http1(parts.version);
         match length.exact() {
-            Some(0) => (Farewell::Drop, false),
+            Some(0) => (DrainPolicy::Drop, false),
             // To ask for the body would make the server send `100 Continue`.
-            _ if expects_continue(&parts.headers) || !self.can_linger() => (Farewell::Drop, is_http1),
-            _ if !is_http1 && self.settings.on_http2 => (Farewell::Read, false),
-            _ if !is_http1 => (Farewell::Drop, false),
-            Some(..=SMALL) => (Farewell::Drain, false),
-            _ => (Farewell::Hold, true),
+            _ if expects_continue(&parts.headers) || !self.can_linger() => (DrainPolicy::Drop, is_http1),
+            _ if !is_http1 && self.settings.on_http2 => (DrainPolicy::Read, false),
+            _ if !is_http1 => (DrainPolicy::Drop, false),
+            Some(..=SMALL) => (DrainPolicy::Drain, false),
+            _ => (DrainPolicy::Hold, true),
         }
     }
 
-    /// What to do with a body that was cut off while it came.
-    pub(super) fn farewell_mid_stream(&self, is_http1: bool) -> Farewell {
+    /// How to keep the body of an admitted request that is refused after all, if that is possible.
+    pub(super) fn policy_after_admission(&self, is_http1: bool) -> Option<DrainPolicy> {
         match (self.can_linger(), is_http1) {
-            (true, true) => Farewell::Hold,
-            (true, false) if self.settings.on_http2 => Farewell::Read,
-            _ => Farewell::Drop,
+            (true, true) => Some(DrainPolicy::Hold),
+            (true, false) if self.settings.on_http2 => Some(DrainPolicy::Read),
+            _ => None,
         }
     }
 
@@ -178,38 +178,38 @@ impl Lingering {
     }
 
     /// Keeps the body for a while, or drops it where that is not possible.
-    pub(super) fn keep<B: Body + Send + Unpin + 'static>(self: &Arc<Self>, body: B, farewell: Farewell) {
-        let (read_at_most, hold) = match farewell {
-            Farewell::Drop => return,
-            Farewell::Drain => (SMALL, false),
-            Farewell::Hold => (self.settings.read_at_most, true),
-            Farewell::Read => (self.settings.read_at_most.saturating_mul(HTTP2_FACTOR), false),
+    pub(super) fn keep<B: Body + Send + Unpin + 'static>(self: &Arc<Self>, body: B, policy: DrainPolicy) {
+        let (read_at_most, hold) = match policy {
+            DrainPolicy::Drop => return,
+            DrainPolicy::Drain => (SMALL, false),
+            DrainPolicy::Hold => (self.settings.read_at_most, true),
+            DrainPolicy::Read => (self.settings.read_at_most.saturating_mul(HTTP2_FACTOR), false),
         };
-        // Its client was told that the connection stays: it needs no place, so that none can be missing.
-        let place = if farewell == Farewell::Drain {
+        // Its client was told that the connection stays: it needs no permit, so that none can be missing.
+        let permit = if policy == DrainPolicy::Drain {
             None
         } else {
-            let Some(place) = self.take_place() else { return };
-            Some(place)
+            let Some(permit) = self.acquire_permit() else { return };
+            Some(permit)
         };
-        runtime::spawn(body, read_at_most, hold, self.settings.hold_for, place);
+        runtime::spawn(body, read_at_most, hold, self.settings.hold_for, permit);
     }
 
-    fn take_place(self: &Arc<Self>) -> Option<Place> {
+    fn acquire_permit(self: &Arc<Self>) -> Option<LingerPermit> {
         if self.kept.fetch_add(1, AcqRel) >= self.settings.connections {
             self.kept.fetch_sub(1, AcqRel);
             self.overflow.fetch_add(1, Relaxed);
             return None;
         }
         self.so_far.fetch_add(1, Relaxed);
-        Some(Place(self.clone()))
+        Some(LingerPermit(self.clone()))
     }
 }
 
-/// One kept connection; the place is free again when it is dropped.
-struct Place(Arc<Lingering>);
+/// One kept connection; the permit is free again when it is dropped.
+struct LingerPermit(Arc<LingerState>);
 
-impl Drop for Place {
+impl Drop for LingerPermit {
     fn drop(&mut self) {
         self.0.kept.fetch_sub(1, AcqRel);
     }
@@ -227,30 +227,30 @@ trait Keep: Send + Sync {
 }
 
 struct Kept<B> {
-    lingering: Arc<Lingering>,
+    linger: Arc<LingerState>,
     /// Never locked: only so that a response body is `Sync`, which some boxes demand.
     body: Mutex<Option<B>>,
-    farewell: Farewell,
+    policy: DrainPolicy,
 }
 
 impl<B: Body + Send + Unpin + 'static> Keep for Kept<B> {
     fn keep(&mut self) {
         if let Some(body) = self.body.get_mut().ok().and_then(Option::take) {
-            self.lingering.keep(body, self.farewell);
+            self.linger.keep(body, self.policy);
         }
     }
 }
 
 impl KeepOnDrop {
-    pub(super) fn new<B>(lingering: Arc<Lingering>, body: B, farewell: Farewell) -> Self
+    pub(super) fn new<B>(linger: Arc<LingerState>, body: B, policy: DrainPolicy) -> Self
     where
         B: Body + Send + Unpin + 'static,
     {
         Self {
             kept: Box::new(Kept {
-                lingering,
+                linger,
                 body: Mutex::new(Some(body)),
-                farewell,
+                policy,
             }),
         }
     }
@@ -263,7 +263,7 @@ impl Drop for KeepOnDrop {
 }
 
 /// Reads what is there of a small body. Tells whether that was all.
-pub(super) fn ends_at_once<B: Body + Unpin>(body: &mut B) -> bool {
+pub(super) fn drain_buffered<B: Body + Unpin>(body: &mut B) -> bool {
     // Whoever reads on is woken by the next frame.
     poll_read(body, &mut { SMALL }, &mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
 }
@@ -315,14 +315,14 @@ mod runtime {
     use http_body::Body;
     use tokio::runtime::Handle;
 
-    use super::{Place, poll_read};
+    use super::{LingerPermit, poll_read};
     use crate::background::Deadline;
 
     pub(super) fn is_there() -> bool {
         Handle::try_current().is_ok()
     }
 
-    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, place: Option<Place>)
+    pub(super) fn spawn<B>(body: B, read_at_most: u64, hold: bool, time: Duration, permit: Option<LingerPermit>)
     where
         B: Body + Send + Unpin + 'static,
     {
@@ -330,7 +330,7 @@ mod runtime {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut deadline = Deadline::after(time);
         runtime.spawn(async move {
-            let _place = place;
+            let _permit = permit;
             let mut body = body;
             let ended = read(&mut body, read_at_most, &mut deadline).await;
             if hold && !ended {
@@ -357,11 +357,11 @@ mod runtime {
 
     use http_body::Body;
 
-    use super::Place;
+    use super::LingerPermit;
 
     pub(super) fn is_there() -> bool {
         false
     }
 
-    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Option<Place>) {}
+    pub(super) fn spawn<B: Body>(_: B, _: u64, _: bool, _: Duration, _: Option<LingerPermit>) {}
 }

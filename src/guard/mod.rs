@@ -1,15 +1,18 @@
 //! Tower: the layer, the service, and the bodies and future they wrap.
 
+mod answering;
 mod body_error;
 mod builder;
-mod call;
 mod future;
 mod layer;
 mod linger;
+mod pending;
+mod refused;
 mod report;
 mod request_body;
 mod response_body;
 mod service;
+mod stored_body;
 
 pub use body_error::{BodyError, BodyErrorKind};
 pub use builder::StorageGuardBuilder;

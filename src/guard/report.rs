@@ -30,16 +30,16 @@ impl StorageGuardLayer {
         let Shared {
             admission, answering, ..
         } = self.shared();
-        let lingering = &answering.lingering;
+        let linger = &answering.linger;
         LayerReport {
-            report_only: admission.limits().load().report_only,
+            report_only: admission.limits().report_only(),
             admitted: admission.admitted(),
             refused: admission.refused(true),
             would_be_refused: admission.refused(false),
             late_failures: admission.late_failures(),
-            lingering: lingering.now(),
-            lingered: lingering.so_far(),
-            linger_overflow: lingering.overflow(),
+            lingering: linger.now(),
+            lingered: linger.so_far(),
+            linger_overflow: linger.overflow(),
         }
     }
 }

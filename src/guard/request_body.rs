@@ -1,76 +1,135 @@
 use std::{
+    any::Any,
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
 };
 
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 
-use super::{BodyError, layer::Answering};
-use crate::{BoxError, admission::BodyHold, capacity::Refusal};
+use super::{
+    BodyError,
+    answering::{Answering, HTTP1},
+    linger::KeepOnDrop,
+    stored_body::{Boxed, StoredBody, put_back, store},
+};
+use crate::{
+    BoxError,
+    admission::{BodyReservation, Growth, LayerContext, ParkedBody},
+};
 
-/// The request body as the inner service sees it: counts what passes, and breaks off with a [`BodyError`] when a body of
-/// unknown length outgrows what fits.
-///
-/// After that error the body is at its end. Dropping it gives back what it held as soon as the response is done too.
-pub struct Guarded<B> {
-    /// Gone when it was cut off.
-    body: Option<B>,
-    held: Option<Held>,
+pin_project! {
+    /// The request body as the inner service sees it: it counts what passes, reserves for a body of unknown length as it
+    /// comes, and ends with a [`BodyError`] when that does not fit.
+    ///
+    /// After that error the body is at its end. Dropping it gives back what it held as soon as the response is done too.
+    pub struct Guarded<B> {
+        #[pin]
+        storage: Storage<B>,
+        // A frame that waits for its room.
+        waiting: Option<Box<Waiting>>,
+        reservation: BodyReservation,
+    }
+
+    impl<B> PinnedDrop for Guarded<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(waiting) = this.waiting {
+                this.reservation.abandon(&mut waiting.growth);
+            }
+            if let StorageProjection::Tracked { stored } = this.storage.project() {
+                if let Some(stored) = stored.take() {
+                    let release = stored.release;
+                    release(stored, this.reservation);
+                }
+            }
+        }
+    }
 }
 
-/// What a body that is counted has beside it.
-pub(super) struct Held {
-    hold: BodyHold<Answering>,
-    is_http1: bool,
+pin_project! {
+    #[project = StorageProjection]
+    enum Storage<B> {
+        // Nothing is reserved for it, and nothing counts.
+        Untracked { #[pin] body: B },
+        // None once it is cut off.
+        Tracked { stored: Option<Boxed<B>> },
+    }
+}
+
+struct Waiting {
+    /// A `Frame`, without its type: the body's type must not need bounds where it is only named. Behind a lock that is
+    /// never contended, because data need not be `Sync` and the body should be.
+    frame: Mutex<Box<dyn Any + Send>>,
+    growth: Growth,
 }
 
 impl<B> Guarded<B> {
-    /// Without what is held a body is not counted.
     #[inline(always)]
-    pub(super) fn new(body: B, held: Option<Held>) -> Self {
-        Self { body: Some(body), held }
+    pub(super) fn untracked(body: B) -> Self {
+        Self {
+            storage: Storage::Untracked { body },
+            waiting: None,
+            reservation: BodyReservation::none(),
+        }
     }
 }
 
-impl Held {
-    #[inline]
-    pub(super) fn new(hold: BodyHold<Answering>, is_http1: bool) -> Self {
-        Self { hold, is_http1 }
+impl<B: Body + Send + 'static> Guarded<B> {
+    #[inline(always)]
+    pub(super) fn new(body: B, reservation: BodyReservation) -> Self {
+        if !reservation.is_some() {
+            return Self::untracked(body);
+        }
+        let stored = Some(store(body, release));
+        Self {
+            storage: Storage::Tracked { stored },
+            waiting: None,
+            reservation,
+        }
     }
 }
+
+type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, BodyError>>>;
 
 impl<B> Body for Guarded<B>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     type Data = B::Data;
     type Error = BodyError;
 
     #[inline]
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BodyError>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled<B> {
+        let this = self.as_mut().project();
+        let stored = match this.storage.project() {
+            StorageProjection::Untracked { body } => {
+                return body
+                    .poll_frame(context)
+                    .map(|frame| frame.map(|frame| frame.map_err(BodyError::inner)));
+            }
+            StorageProjection::Tracked { stored } => stored,
+        };
+        if this.waiting.is_some() {
+            return self.poll_waiting(context);
+        }
+        let Some(stored) = stored else {
             return Poll::Ready(None);
         };
-        if let Some(held) = &mut this.held {
-            ready!(held.hold.asked(context));
-        }
-        let frame = match Pin::new(body).poll_frame(context) {
+        this.reservation.before_frame();
+        let frame = match stored.as_mut().poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BodyError::inner(error)))),
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => return Poll::Pending,
         };
-        if let (Some(held), Some(data)) = (&mut this.held, frame.data_ref()) {
+        if let Some(data) = frame.data_ref() {
             // Before the frame is handed on: what is written without room is too late to refuse.
-            if let Err(refusal) = held.hold.relay(data.remaining() as u64) {
-                return Poll::Ready(Some(Err(this.cut_off(refusal))));
+            if let Err(growth) = this.reservation.relay(data.remaining() as u64) {
+                return self.grow(frame, growth, context);
             }
         }
         Poll::Ready(Some(Ok(frame)))
@@ -78,34 +137,114 @@ where
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        match &self.storage {
+            Storage::Untracked { body } => body.is_end_stream(),
+            Storage::Tracked { stored } => {
+                self.waiting.is_none() && stored.as_ref().is_none_or(|stored| stored.is_end_stream())
+            }
+        }
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let rest = match &self.storage {
+            Storage::Untracked { body } => body.size_hint(),
+            Storage::Tracked { stored: Some(stored) } => stored.size_hint(),
+            Storage::Tracked { stored: None } => SizeHint::with_exact(0),
+        };
+        match &self.waiting {
+            None => rest,
+            Some(waiting) => with_frame(&rest, waiting.growth.frame()),
+        }
     }
 }
 
-impl<B: Body + Send + Unpin + 'static> Guarded<B> {
-    /// The client is still sending; the handler's answer comes in a moment.
+impl<B> Guarded<B>
+where
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     #[cold]
-    fn cut_off(&mut self, refusal: Refusal) -> BodyError {
-        if let (Some(body), Some(held)) = (self.body.take(), &self.held) {
-            // Keeps the connection for a moment.
-            let lingering = &held.hold.context().lingering;
-            lingering.keep(body, lingering.farewell_mid_stream(held.is_http1));
+    fn poll_waiting(mut self: Pin<&mut Self>, context: &Context<'_>) -> Polled<B> {
+        let Some(waiting) = self.as_mut().project().waiting.take() else {
+            return Poll::Ready(None);
+        };
+        let Waiting { frame, growth } = *waiting;
+        match frame.into_inner().unwrap_or_else(PoisonError::into_inner).downcast() {
+            Ok(frame) => self.grow(*frame, growth, context),
+            // None but such frames are put there.
+            Err(_) => Poll::Ready(None),
         }
-        BodyError::refused(refusal)
     }
+
+    /// Hands a frame on as soon as it is paid for.
+    #[cold]
+    fn grow(self: Pin<&mut Self>, frame: Frame<B::Data>, mut growth: Growth, context: &Context<'_>) -> Polled<B> {
+        let this = self.project();
+        let reservation = this.reservation;
+        match reservation.grow(&mut growth, context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(refusal)) => {
+                if reservation
+                    .context()
+                    .is_some_and(|layer| layer.record_refusal(&refusal))
+                {
+                    reservation.cut_off(refusal.clone());
+                    if let StorageProjection::Tracked { stored } = this.storage.project() {
+                        // The client is still sending.
+                        stored.take().into_iter().for_each(|stored| reservation.park(stored));
+                    }
+                    return Poll::Ready(Some(Err(BodyError::refused(refusal))));
+                }
+                reservation.unbind(&growth);
+            }
+            Poll::Pending => {
+                if !reservation.context().is_some_and(|layer| layer.reports_only()) {
+                    let frame = Mutex::new(Box::new(frame) as _);
+                    *this.waiting = Some(Box::new(Waiting { frame, growth }));
+                    return Poll::Pending;
+                }
+                reservation.grow_unchecked(&mut growth);
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+/// The handler drops the body. If there is more to come, the response may still be a refusal that the client has to read.
+#[inline(always)]
+fn release<B: Body + Send + 'static>(stored: Boxed<B>, reservation: &BodyReservation) {
+    if stored.is_end_stream() {
+        put_back(stored);
+    } else {
+        reservation.park(stored);
+    }
+}
+
+impl<B: Body + Send + 'static> ParkedBody for StoredBody<B> {
+    fn discard(self: Pin<Box<Self>>) {
+        put_back(self);
+    }
+
+    fn keep(self: Pin<Box<Self>>, context: &LayerContext, note: u8) -> Option<Box<dyn Any + Send>> {
+        let linger = &Answering::of(context).linger;
+        let policy = linger.policy_after_admission(note & HTTP1 != 0)?;
+        Some(Box::new(KeepOnDrop::new(linger.clone(), self, policy)))
+    }
+}
+
+fn with_frame(rest: &SizeHint, frame: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(frame));
+    if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(frame)) {
+        hint.set_upper(upper);
+    }
+    hint
 }
 
 impl<B: fmt::Debug> fmt::Debug for Guarded<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded")
-            .field("body", &self.body)
+            .field("reservation", &self.reservation)
             .finish_non_exhaustive()
     }
 }

@@ -1,22 +1,24 @@
 use std::{
+    mem,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tower::Service;
 
 use super::{
     Guarded, ResponseBody, ResponseFuture,
-    call::{Call, Pending, admitted, going, passed, refuse},
-    future::Admitted,
-    layer::{Answering, Shared},
+    answering::HTTP1,
+    layer::{Decision, Shared},
+    linger::is_http1,
+    pending::{Call, Pending},
 };
 use crate::{
-    admission::Verdict,
-    capacity::Priority,
-    respond::{HeadRef, Wanted},
+    admission::{BodyReservation, ResponseReservation, Shortage},
+    capacity::Claim,
+    respond::{Estimate, HeadRef},
 };
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
@@ -47,13 +49,14 @@ impl<S> StorageGuard<S> {
     }
 }
 
-/// The inner service must be [`Clone`] for the case that a ledger has to ask its store: the one that is ready waits then,
-/// and a clone takes its place. No other request clones it.
+/// `S: Clone`, because a request that waits for a ledger's store takes the ready service and leaves a clone; no other
+/// request clones it. `S::Error: 'static`, because a failure of the storage is recognised in it by its type. `B: Send +
+/// 'static`, because a task keeps the body of a refused request until the client has read the answer.
 impl<S, B, R> Service<Request<B>> for StorageGuard<S>
 where
     S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
     S::Error: 'static,
-    B: Body + Send + Unpin + 'static,
+    B: Body + Send + 'static,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
@@ -64,78 +67,95 @@ where
         self.inner.poll_ready(context)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = &*self.shared;
         // The inner service is called at one place, so that it can become a part of this.
-        let (held, admitted) = if shared.passes(request.method()) {
-            (None, None)
-        } else if shared.shows_heads() {
-            return self.call_by_head(request);
-        } else {
-            let wanted = shared.wanted(&request);
-            if !shared.tenant_keys.is_empty() {
-                let verdict = shared.decide_whole(HeadRef::of(&request), wanted.demand);
-                return self.otherwise(request, wanted, verdict);
+        let (body, response) = match *request.method() {
+            Method::PUT | Method::POST | Method::PATCH if shared.decides_by_length => {
+                let Some(bytes @ 1..) = request.body().size_hint().exact() else {
+                    return self.call_slow(request);
+                };
+                let claim = Claim {
+                    bytes,
+                    ..Claim::default()
+                };
+                match shared.admission.reserve(&claim) {
+                    Ok((body, response)) => {
+                        response.set_note(if is_http1(request.version()) { HTTP1 } else { 0 });
+                        (body, response)
+                    }
+                    Err(shortage) => return self.deny(request, &claim, shortage),
+                }
             }
-            let Some(hold) = shared.admission.try_admit(wanted.demand) else {
-                return self.decide(request, wanted);
-            };
-            let (held, admitted) = Admitted::of(&request, wanted, hold);
-            (held, Some(admitted))
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE if shared.exempts_safe_methods => {
+                (BodyReservation::none(), ResponseReservation::none())
+            }
+            _ => return self.call_slow(request),
         };
-        going(request, &mut self.inner, held, admitted)
+        ResponseFuture::forward(&mut self.inner, request, body, response)
     }
 }
 
 impl<S> StorageGuard<S> {
-    /// Where somebody wants to see all of a request's head: it is taken apart for that and put together again.
+    /// Any request whose method and length alone do not decide.
     #[inline(never)]
-    fn call_by_head<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    fn call_slow<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
     where
         S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
-        B: Body + Send + Unpin + 'static,
+        B: Body + Send + 'static,
     {
-        let (parts, body) = request.into_parts();
-        let (wanted, verdict) = self.shared.decide_by_head(&parts, &body);
-        self.otherwise(Request::from_parts(parts, body), wanted, verdict)
+        let shared = &*self.shared;
+        if shared.is_exempt(request.method()) {
+            let (body, response) = (BodyReservation::none(), ResponseReservation::none());
+            return ResponseFuture::forward(&mut self.inner, request, body, response);
+        }
+        if shared.needs_parts() {
+            // Taken apart only for those who want to see it so, since putting it together again moves all of it twice.
+            let (parts, body) = request.into_parts();
+            let (estimate, decision) = shared.decide(HeadRef::from(&parts), Some(&parts), &body);
+            return self.dispatch(Request::from_parts(parts, body), estimate, decision);
+        }
+        let (estimate, decision) = shared.decide(HeadRef::of(&request), None, request.body());
+        self.dispatch(request, estimate, decision)
     }
 
     #[cold]
-    fn decide<B, R>(&mut self, request: Request<B>, wanted: Wanted) -> ResponseFuture<S, B>
+    fn deny<B, R>(&mut self, request: Request<B>, claim: &Claim, shortage: Shortage) -> ResponseFuture<S, B>
     where
         S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
-        B: Body + Send + Unpin + 'static,
+        B: Body + Send + 'static,
     {
-        let verdict = self.shared.admission.admit(wanted.demand, Priority::Usual);
-        self.otherwise(request, wanted, verdict)
+        let refusal = self.shared.admission.refusal(claim, shortage);
+        let decision = Decision::Decided(self.shared.refuse(refusal, claim, None));
+        self.dispatch(request, Estimate::default(), decision)
     }
 
-    fn otherwise<B, R>(
-        &mut self,
-        request: Request<B>,
-        wanted: Wanted,
-        verdict: Verdict<Answering>,
-    ) -> ResponseFuture<S, B>
+    #[inline(always)]
+    fn dispatch<B, R>(&mut self, request: Request<B>, estimate: Estimate, decision: Decision) -> ResponseFuture<S, B>
     where
         S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
-        B: Body + Send + Unpin + 'static,
+        B: Body + Send + 'static,
     {
-        match verdict {
-            Verdict::Admitted(hold) => admitted(request, wanted, &mut self.inner, hold),
-            Verdict::Passed => passed(request, &mut self.inner),
-            // The inner service stays as ready as it was; a permit that it took goes with it.
-            Verdict::Refused(refusal) => ResponseFuture::refused(refuse(&self.shared.answering, refusal, request)),
-            Verdict::Waits(waits) => {
+        let shared = &self.shared;
+        match decision {
+            Decision::Decided(decided) => {
+                let call = Call {
+                    inner: &mut self.inner,
+                    request,
+                    estimate,
+                };
+                ResponseFuture::decided(&shared.answering, call, decided, shared.exposes_reservation)
+            }
+            Decision::Waits(admission) => {
                 // The one that was polled ready; a clone may not be.
                 let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(Pending::new(
-                    ready,
-                    Call { request, wanted },
-                    waits,
-                    self.shared.clone(),
-                ))
+                let call = Call {
+                    inner: mem::replace(&mut self.inner, clone),
+                    request,
+                    estimate,
+                };
+                ResponseFuture::waiting(Pending::new(call, admission, shared.clone()))
             }
         }
     }

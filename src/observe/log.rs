@@ -99,15 +99,6 @@ impl Observer for TracingObserver {
             Event::ProbeRecovered { resource, .. } => {
                 tracing::info!(target: TARGET, resource, "measurements come again")
             }
-            Event::WritesUnseen {
-                resource, closed, seen, ..
-            } => {
-                tracing::warn!(target: TARGET, resource,
-                    closed,
-                    seen,
-                    "bytes that should be written do not show in the readings"
-                );
-            }
             Event::LedgerUnreachable { ledger, error, .. } => {
                 tracing::error!(target: TARGET, ledger, error, "the engine of a ledger does not answer");
             }

@@ -1,10 +1,10 @@
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
 use super::{CapacityProbe, ProbeError};
-use crate::capacity::Reading;
+use crate::{capacity::Reading, sync::lock};
 
 /// Hands values that arrive from elsewhere (an async task, a message, another process) to a resource as readings.
 ///
@@ -89,11 +89,6 @@ impl CapacityProbe for PublisherProbe {
         let age = latest.reading.age.saturating_add(latest.began.elapsed());
         Ok(latest.reading.with_age(age))
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A reading is replaced as a whole, so a panic elsewhere leaves it sound.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

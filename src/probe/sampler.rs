@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicBool, AtomicU8, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
         mpsc,
@@ -14,10 +14,10 @@ use std::{
 };
 
 use super::{CapacityProbe, ProbeError};
-use crate::capacity::Reading;
+use crate::{capacity::Reading, sync::lock};
 
-/// One thread that measures one resource: at once when it is built, then at the pace its sink asks for, and sooner when
-/// it is kicked. It ends when this handle is dropped, after the measurement that is under way.
+/// One thread that measures one resource: when it is built, then at the pace its sink sets, and sooner when a measurement
+/// is requested. It ends when this handle is dropped, after the measurement that is under way.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     signal: Arc<Signal>,
@@ -29,10 +29,9 @@ pub(crate) trait Sink: Send {
     fn before(&mut self);
     /// It is done. Returns how long to wait for the next one.
     fn after(&mut self, outcome: Result<Reading, ProbeError>) -> Duration;
+    /// The least time between two measurements, however often requests ask for one.
+    fn min_rest(&self) -> Duration;
 }
-
-/// However often it is kicked, a sampler rests this long between two measurements.
-const SHORTEST_REST: Duration = Duration::from_millis(10);
 
 impl Sampler {
     /// Starts the thread, waits for the first reading (no longer than `limit`), and hands it to `open`, whose sink takes
@@ -81,7 +80,7 @@ impl Drop for Sampler {
 }
 
 fn run(probe: &mut dyn CapacityProbe, sink: &mut dyn Sink, signal: &Signal) {
-    let mut rest = Duration::ZERO;
+    let mut rest = sink.min_rest();
     loop {
         let rested_from = Instant::now();
         loop {
@@ -89,17 +88,17 @@ fn run(probe: &mut dyn CapacityProbe, sink: &mut dyn Sink, signal: &Signal) {
                 return;
             }
             let rested = rested_from.elapsed();
-            let due = if signal.kicked.load(Acquire) {
-                SHORTEST_REST.min(rest)
-            } else {
-                rest
+            let due = match signal.request.load(Acquire) {
+                NONE => rest,
+                SOON => rest.min(sink.min_rest()),
+                _ => Duration::ZERO,
             };
             if rested >= due {
                 break;
             }
             thread::park_timeout(due - rested);
         }
-        signal.kicked.store(false, Release);
+        signal.request.store(NONE, Release);
         signal.begun.fetch_add(1, AcqRel);
         rest = sample(probe, sink);
         signal.finish_one();
@@ -121,7 +120,7 @@ fn measure(probe: &mut dyn CapacityProbe) -> Result<Reading, ProbeError> {
 /// How others reach a sampler's thread.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    kicked: AtomicBool,
+    request: AtomicU8,
     stopped: AtomicBool,
     thread: OnceLock<Thread>,
     begun: AtomicU64,
@@ -129,21 +128,27 @@ pub(crate) struct Signal {
     one_finished: Condvar,
 }
 
+const NONE: u8 = 0;
+/// Measure when the last measurement is [`Sink::min_rest`] ago.
+const SOON: u8 = 1;
+const NOW: u8 = 2;
+
 impl Signal {
-    /// Asks for a measurement soon. Costs one load when that has been asked for already.
-    pub(crate) fn kick(&self) {
-        if !self.kicked.load(Relaxed) && !self.kicked.swap(true, AcqRel) {
+    /// Asks for a measurement soon. Costs one load when one was already asked for.
+    pub(crate) fn refresh(&self) {
+        if self.request.load(Relaxed) == NONE && self.request.fetch_max(SOON, AcqRel) == NONE {
             self.wake();
         }
     }
 
-    /// Waits until a measurement that begins after this call is done. Tells whether that came within `limit`.
+    /// Waits for a measurement that begins after this call, without the least rest before it. Returns whether it was done
+    /// within `limit`.
     pub(crate) fn wait_for_next(&self, limit: Duration) -> bool {
         // One may be under way; it began before.
         let wanted = self.begun.load(Acquire) + 1;
-        self.kicked.store(true, Release);
+        self.request.store(NOW, Release);
         self.wake();
-        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let finished = lock(&self.finished);
         let (finished, _) = self
             .one_finished
             .wait_timeout_while(finished, limit, |finished| *finished < wanted)
@@ -152,7 +157,7 @@ impl Signal {
     }
 
     fn finish_one(&self) {
-        *self.finished.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&self.finished) += 1;
         self.one_finished.notify_all();
     }
 
@@ -167,14 +172,22 @@ impl Signal {
 mod tests {
     use super::*;
 
-    struct Forward(mpsc::Sender<Result<Reading, ProbeError>>, Duration);
+    struct Forward {
+        outcomes: mpsc::Sender<Result<Reading, ProbeError>>,
+        rest: Duration,
+        min_rest: Duration,
+    }
 
     impl Sink for Forward {
         fn before(&mut self) {}
 
         fn after(&mut self, outcome: Result<Reading, ProbeError>) -> Duration {
-            let _ = self.0.send(outcome);
-            self.1
+            let _ = self.outcomes.send(outcome);
+            self.rest
+        }
+
+        fn min_rest(&self) -> Duration {
+            self.min_rest
         }
     }
 
@@ -182,10 +195,22 @@ mod tests {
 
     fn start(
         probe: impl CapacityProbe + 'static,
-        pace: Duration,
+        rest: Duration,
     ) -> (Result<Sampler, ProbeError>, mpsc::Receiver<Result<Reading, ProbeError>>) {
-        let (sender, receiver) = mpsc::channel();
-        let sampler = Sampler::start("test", Box::new(probe), LONG, Arc::default(), |_| Forward(sender, pace));
+        start_with(probe, rest, Duration::ZERO)
+    }
+
+    fn start_with(
+        probe: impl CapacityProbe + 'static,
+        rest: Duration,
+        min_rest: Duration,
+    ) -> (Result<Sampler, ProbeError>, mpsc::Receiver<Result<Reading, ProbeError>>) {
+        let (outcomes, receiver) = mpsc::channel();
+        let sampler = Sampler::start("test", Box::new(probe), LONG, Arc::default(), |_| Forward {
+            outcomes,
+            rest,
+            min_rest,
+        });
         (sampler, receiver)
     }
 
@@ -203,8 +228,10 @@ mod tests {
             Ok::<_, ProbeError>(Reading::new(1, 1))
         };
         let limit = Duration::from_millis(20);
-        let started = Sampler::start("test", Box::new(probe), limit, Arc::default(), |_| {
-            Forward(mpsc::channel().0, LONG)
+        let started = Sampler::start("test", Box::new(probe), limit, Arc::default(), |_| Forward {
+            outcomes: mpsc::channel().0,
+            rest: LONG,
+            min_rest: LONG,
         });
         assert_eq!(
             started.expect_err("hangs").kind(),
@@ -240,9 +267,42 @@ mod tests {
         let (sampler, outcomes) = start(|| Ok::<_, ProbeError>(Reading::new(1, 1)), LONG);
         let sampler = sampler.expect("measures");
         assert!(outcomes.recv().is_ok(), "one follows the first at once");
-        sampler.signal.kick();
+        sampler.signal.refresh();
         assert!(outcomes.recv().is_ok());
         assert!(sampler.signal.wait_for_next(LONG));
+    }
+
+    #[test]
+    fn requests_wait_for_the_least_rest() {
+        let (sender, begun) = mpsc::channel();
+        let probe = move || {
+            let _ = sender.send(Instant::now());
+            Ok::<_, ProbeError>(Reading::new(1, 1))
+        };
+        let min_rest = Duration::from_millis(30);
+        let (sampler, _outcomes) = start_with(probe, LONG, min_rest);
+        let sampler = sampler.expect("measures");
+        let mut last = begun.recv().expect("the first");
+        for _ in 0..5 {
+            let next = loop {
+                sampler.signal.refresh();
+                match begun.try_recv() {
+                    Ok(next) => break next,
+                    Err(_) => thread::yield_now(),
+                }
+            };
+            assert!(next - last >= min_rest, "{:?}", next - last);
+            last = next;
+        }
+    }
+
+    #[test]
+    fn waiting_for_a_measurement_skips_the_least_rest() {
+        let (sampler, _outcomes) = start_with(|| Ok::<_, ProbeError>(Reading::new(1, 1)), LONG, LONG);
+        let sampler = sampler.expect("measures");
+        assert!(sampler.signal.wait_for_next(LONG / 2));
+        sampler.signal.refresh();
+        assert!(sampler.signal.wait_for_next(LONG / 2));
     }
 
     #[test]
@@ -257,7 +317,7 @@ mod tests {
         let (sampler, outcomes) = start(probe, Duration::ZERO);
         let sampler = sampler.expect("measures");
         for _ in 0..50 {
-            sampler.signal.kick();
+            sampler.signal.refresh();
             assert!(outcomes.recv().expect("runs").is_ok());
         }
     }

@@ -96,6 +96,14 @@ impl ResourceBuilder {
         self
     }
 
+    /// Sets the least time between two measurements: 10 ms to the interval. It limits how often refused requests, written
+    /// bytes and [`Resource::kick`] can trigger an expensive probe; [`Resource::sample_now`] ignores it. Default: a tenth
+    /// of the interval, at least 10 ms, at most 10 s.
+    pub const fn min_interval(mut self, min_interval: Duration) -> Self {
+        self.settings.min_interval = Some(min_interval);
+        self
+    }
+
     /// Sets how old a reading may become before the failure policy applies; longer than the interval. Default: 10 s.
     pub const fn max_age(mut self, max_age: Duration) -> Self {
         self.settings.max_age = max_age;

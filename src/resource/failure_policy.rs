@@ -5,7 +5,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailurePolicy {
-    /// Let everything through that is not too large for ever.
+    /// Admit every request that could ever fit. A storage that reported `ENOSPC` stays closed until a later reading.
     Open,
     /// Refuse with 503: unknown is not full.
     Closed,

@@ -1,20 +1,18 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{
-            AtomicBool, AtomicU8, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use super::{Fallback, ResourceReport, ResourceSettings, gate};
+use super::{Fallback, ResourceAccount, ResourceReport, ResourceSettings, gate};
 use crate::{
     background::Periodic,
-    capacity::{Account, Event, Observer, Reading, Reason, State, StateMachine, notify},
+    capacity::{Event, Observer, Reading, State, StateMachine, notify},
     clock::Clock,
     probe::{ProbeError, Signal},
+    sync::lock,
 };
 
 /// What a resource was built with and never changes.
@@ -26,17 +24,8 @@ pub(crate) struct Fixed {
 /// What requests, the sampler and the watchdog share.
 pub(crate) struct ResourceInner {
     pub(crate) name: Arc<str>,
-    pub(crate) bytes: Account,
-    pub(crate) inodes: Account,
-    pub(crate) block_size: u32,
-    /// [`Gate values`](super::gate); requests look at nothing else when it is open.
-    gate: AtomicU8,
-    ceiling: AtomicU64,
-    /// The part of the floor that essential requests may use.
-    allowance: AtomicU64,
+    pub(crate) account: Arc<ResourceAccount>,
     unseen: AtomicU64,
-    /// The storage said that it is full, and no reading has begun since.
-    exhausted: AtomicBool,
     pub(super) health: Mutex<Health>,
     probe_failures: AtomicU64,
     pub(super) fixed: Fixed,
@@ -44,13 +33,16 @@ pub(crate) struct ResourceInner {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// What is known beside the account. Only the sampler, the watchdog and reports lock it.
+/// What is known beside the account. The sampler, the watchdog, reports and changes lock it; of requests only one whose
+/// storage is full.
 pub(super) struct Health {
     reading: Reading,
     /// When the last good reading was taken.
     read_at: Duration,
     /// Since when nothing is known, if so.
     unknown_since: Option<Duration>,
+    /// When the storage last said that it is full, unless a later reading has arrived.
+    exhausted_at: Option<Duration>,
     error: Option<String>,
     states: StateMachine,
     pub(super) forced: Option<State>,
@@ -66,10 +58,28 @@ impl Health {
     }
 }
 
+/// A change of state that is yet to be emitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateChange {
+    from: State,
+    to: State,
+    available: u64,
+    floor: u64,
+}
+
+impl StateChange {
+    fn new(left: Option<State>, health: &Health, floor: u64) -> Option<Self> {
+        left.map(|from| Self {
+            from,
+            to: health.states.state(),
+            available: health.reading.available,
+            floor,
+        })
+    }
+}
+
 /// With more free inodes than this they are not counted: no burst between two samples uses up so many.
 const PLENTY_OF_INODES: u64 = 1 << 20;
-/// Bytes closed since the last sample that ask for another at once.
-const CLOSED_BOUND: u64 = 64 << 20;
 
 impl ResourceInner {
     /// With an account that is still empty; [`ResourceSink::open`](super::sink::ResourceSink::open) fills it.
@@ -83,18 +93,13 @@ impl ResourceInner {
     ) -> Self {
         Self {
             name,
-            bytes: Account::new(0),
-            inodes: Account::new(0),
-            block_size: first.block_size,
-            gate: AtomicU8::new(gate::OPEN),
-            ceiling: AtomicU64::new(0),
-            allowance: AtomicU64::new(0),
+            account: Arc::new(ResourceAccount::new(first.block_size, signal.clone())),
             unseen: AtomicU64::new(0),
-            exhausted: AtomicBool::new(false),
             health: Mutex::new(Health {
                 reading: *first,
                 read_at: clock.now().saturating_sub(first.age),
                 unknown_since: None,
+                exhausted_at: None,
                 error: None,
                 states: StateMachine::default(),
                 forced: None,
@@ -109,61 +114,19 @@ impl ResourceInner {
         }
     }
 
-    /// The largest demand that could ever be met.
-    #[inline]
-    pub(crate) fn ceiling(&self) -> u64 {
-        self.ceiling.load(Relaxed)
-    }
-
-    /// How far below zero essential requests may bring the headroom.
-    #[inline]
-    pub(crate) fn allowance(&self) -> u64 {
-        self.allowance.load(Relaxed)
-    }
-
-    #[inline]
-    pub(crate) fn gate(&self) -> u8 {
-        self.gate.load(Relaxed)
-    }
-
-    pub(crate) fn kick(&self) {
-        self.signal.kick();
-    }
-
-    /// Closes held bytes, and asks for a sample when many wait for one.
-    pub(crate) fn close(&self, amount: u64) {
-        let closed = self.bytes.close(amount);
-        if closed >= CLOSED_BOUND && closed - amount < CLOSED_BOUND {
-            self.kick();
-        }
-    }
-
-    /// The storage itself said that it is full: admits nothing until a reading that begins after this.
+    /// The storage itself said that it is full: admits nothing until a reading that was taken later has arrived.
     pub(crate) fn exhaust(&self) {
-        let health = lock(&self.health);
-        self.exhausted.store(true, Relaxed);
-        self.set_gate(&health, self.clock.now());
+        let mut health = lock(&self.health);
+        let now = self.clock.now();
+        health.exhausted_at = Some(now);
+        self.account.set_exhausted(true);
+        self.set_gate(&health, now);
         drop(health);
-        self.kick();
-    }
-
-    #[inline]
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.exhausted.load(Relaxed)
-    }
-
-    /// A measurement begins: what the storage said before is outdated by its reading. Tells whether it said so.
-    pub(super) fn forget_exhaustion(&self) -> bool {
-        self.exhausted.swap(false, Relaxed)
-    }
-
-    /// The measurement failed, so it outdates nothing.
-    pub(super) fn recall_exhaustion(&self) {
-        self.exhausted.store(true, Relaxed);
+        self.account.refresh();
     }
 
     /// What finished requests hold beside what has closed since a measurement began.
-    pub(super) fn tell_unseen(&self, bytes: u64) {
+    pub(super) fn set_unseen(&self, bytes: u64) {
         self.unseen.store(bytes, Relaxed);
     }
 
@@ -171,18 +134,20 @@ impl ResourceInner {
         lock(&self.health).settings
     }
 
-    pub(super) fn interval(&self) -> Duration {
-        lock(&self.health).settings.interval
+    pub(super) fn settings_and_state(&self) -> (ResourceSettings, State) {
+        let health = lock(&self.health);
+        (health.settings, health.state())
     }
 
-    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading.
-    pub(crate) fn reconfigure(&self, settings: ResourceSettings) {
+    /// Puts checked settings into force: the account, the state and the gate follow at once, by the last reading. The
+    /// caller emits the change of state when it has released its locks.
+    pub(crate) fn reconfigure(&self, settings: ResourceSettings) -> Option<StateChange> {
         let mut health = lock(&self.health);
         let before = limits(&health.settings, &health.reading);
         let after = limits(&settings, &health.reading);
         let (bytes, inodes) = (after.0 - before.0, after.1 - before.1);
-        self.bytes.adjust(bytes);
-        self.inodes.adjust(inodes);
+        self.account.bytes.adjust(bytes);
+        self.account.inodes.adjust(inodes);
         health.moved = (health.moved.0 + bytes, health.moved.1 + inodes);
         health.limit = after.0;
         health.settings = settings;
@@ -194,33 +159,37 @@ impl ResourceInner {
         let Reading { available, total, .. } = health.reading;
         let floor = settings.floor.of(total);
         let left = health.states.reassess(available, total, floor, &settings.bands);
-        let to = health.states.state();
+        let change = StateChange::new(left, &health, floor);
         self.set_bounds(&health);
         self.set_gate(&health, now);
         drop(health);
-        self.tell_state(left, to, available, floor);
         // Sooner than the old interval.
-        self.kick();
+        self.account.refresh();
+        change
     }
 
-    /// Puts a good reading on record and tells what changed. `reconcile` brings the accounts to the limits of bytes and
-    /// inodes that it is given, told by how much others have moved them since the last reading, and returns what is
-    /// unseen. Returns the former `available`.
-    pub(super) fn take_in(
+    /// Records a good reading and emits what changed. `reconcile` brings the accounts to the limits of bytes and inodes in
+    /// its first argument; the second is by how much settings have moved them since the last reading. It returns the
+    /// bytes that are unseen.
+    pub(super) fn apply_reading(
         &self,
         reading: &Reading,
         taken_at: Duration,
         reconcile: impl FnOnce((i64, i64), (i64, i64)) -> u64,
-    ) -> u64 {
+    ) {
         let mut health = lock(&self.health);
         let settings = health.settings;
         let limits = limits(&settings, reading);
         let unseen = reconcile(limits, std::mem::take(&mut health.moved));
-        self.tell_unseen(unseen);
-        let before = std::mem::replace(&mut health.reading, *reading);
+        self.set_unseen(unseen);
+        health.reading = *reading;
         health.read_at = taken_at;
         health.limit = limits.0;
         health.error = None;
+        if health.exhausted_at.is_some_and(|at| at <= taken_at) {
+            health.exhausted_at = None;
+            self.account.set_exhausted(false);
+        }
         self.set_bounds(&health);
         let now = self.clock.now();
         // A reading may be good and yet too old, when it was published long ago.
@@ -230,20 +199,25 @@ impl ResourceInner {
         let left = health
             .states
             .observe(reading.available, reading.total, floor, &settings.bands);
-        let to = health.states.state();
+        let change = StateChange::new(left, &health, floor);
         self.set_gate(&health, now);
         drop(health);
 
         if recovered {
-            self.tell(&Event::ProbeRecovered { resource: &self.name });
+            self.emit(&Event::ProbeRecovered { resource: &self.name });
         }
-        self.tell_state(left, to, reading.available, floor);
-        before.available
+        self.emit_change(change);
     }
 
-    fn tell_state(&self, left: Option<State>, to: State, available: u64, floor: u64) {
-        if let Some(from) = left {
-            self.tell(&Event::StateChanged {
+    pub(crate) fn emit_change(&self, change: Option<StateChange>) {
+        if let Some(StateChange {
+            from,
+            to,
+            available,
+            floor,
+        }) = change
+        {
+            self.emit(&Event::StateChanged {
                 resource: &self.name,
                 from,
                 to,
@@ -262,12 +236,11 @@ impl ResourceInner {
         } else {
             total.saturating_sub(floor)
         };
-        self.ceiling.store(ceiling, Relaxed);
-        self.allowance
-            .store(health.settings.essential.of(total).min(floor), Relaxed);
+        self.account
+            .set_bounds(ceiling, health.settings.essential.of(total).min(floor));
     }
 
-    pub(super) fn take_in_failure(&self, error: &ProbeError) {
+    pub(super) fn record_failure(&self, error: &ProbeError) {
         self.probe_failures.fetch_add(1, Relaxed);
         let mut health = lock(&self.health);
         let now = self.clock.now();
@@ -280,7 +253,7 @@ impl ResourceInner {
         self.set_gate(&health, now);
         drop(health);
         if is_first {
-            self.tell(&Event::ProbeFailed {
+            self.emit(&Event::ProbeFailed {
                 resource: &self.name,
                 error,
             });
@@ -292,32 +265,38 @@ impl ResourceInner {
             .unknown_since
             .and_then(|since| health.settings.policy.after(now.saturating_sub(since)));
         let inodes = health.reading.inodes.map(|inodes| inodes.available);
+        let is_exhausted = health.exhausted_at.is_some();
         let value = match fallback {
-            Some(Fallback::Open) => gate::UNKNOWN_OPEN,
             Some(Fallback::Closed) => gate::UNKNOWN_CLOSED,
-            None if !health.reading.writable => gate::READ_ONLY,
-            None if health.state() == State::Full || self.is_exhausted() => gate::FULL,
-            None => match inodes {
+            // A storage that said it is full is not unknown.
+            Some(Fallback::Open) if !is_exhausted => gate::UNKNOWN_OPEN,
+            _ if !health.reading.writable => gate::READ_ONLY,
+            _ if is_exhausted || health.state() == State::Full => gate::FULL,
+            _ => match inodes {
                 Some(available) if available <= health.settings.inode_floor => gate::NO_INODES,
                 Some(available) if available < PLENTY_OF_INODES => gate::COUNT_INODES,
                 _ => gate::OPEN,
             },
         };
-        self.gate.store(value, Release);
+        self.account.set_gate(value);
     }
 
     pub(super) fn report(&self) -> ResourceReport {
         let health = lock(&self.health);
-        let headroom = self.bytes.headroom();
-        let unseen = self.unseen.load(Relaxed).saturating_add(self.bytes.closed());
-        let gate = self.gate.load(Acquire);
+        let headroom = self.account.bytes.headroom();
+        let unseen = self.unseen.load(Relaxed).saturating_add(self.account.bytes.closed());
+        let gate = self.account.gate();
         let taken = health.limit.saturating_sub(headroom).max(0).unsigned_abs();
         ResourceReport {
             state: health.state(),
             total: health.reading.total,
             available: health.reading.available,
             floor: health.settings.floor.of(health.reading.total),
-            headroom: if self.is_exhausted() { headroom.min(0) } else { headroom },
+            headroom: if self.account.is_exhausted() {
+                headroom.min(0)
+            } else {
+                headroom
+            },
             held: taken.saturating_sub(unseen),
             unseen,
             inodes_available: health.reading.inodes.map(|inodes| inodes.available),
@@ -325,24 +304,13 @@ impl ResourceInner {
             age: self.clock.now().saturating_sub(health.read_at),
             error: health.error.clone(),
             measured: !matches!(gate, gate::UNKNOWN_OPEN | gate::UNKNOWN_CLOSED),
-            closed: Self::closed_because(gate).is_some(),
+            closed: ResourceAccount::closed_because(gate).is_some(),
             probe_failures: self.probe_failures.load(Relaxed),
         }
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn emit(&self, event: &Event<'_>) {
         notify(&self.fixed.observers, event);
-    }
-
-    /// Why the resource refuses now, if the account does not.
-    pub(crate) fn closed_because(gate: u8) -> Option<Reason> {
-        match gate {
-            gate::FULL => Some(Reason::Space),
-            gate::READ_ONLY => Some(Reason::ReadOnly),
-            gate::NO_INODES => Some(Reason::Inodes),
-            gate::UNKNOWN_CLOSED => Some(Reason::Unmeasured),
-            _ => None,
-        }
     }
 }
 
@@ -361,7 +329,7 @@ impl Periodic for ResourceInner {
         }
         drop(health);
         if became_silent {
-            self.tell(&Event::ProbeSilent {
+            self.emit(&Event::ProbeSilent {
                 resource: &self.name,
                 age,
             });
@@ -384,9 +352,12 @@ fn difference(a: u64, b: u64) -> i64 {
     difference.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is locked here is plain data that is sound after any assignment.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held while settings are compared and replaced, so that changes of shared resources do not interleave. User code must not
+/// run under it.
+static SETTINGS: Mutex<()> = Mutex::new(());
+
+pub(crate) fn lock_settings() -> MutexGuard<'static, ()> {
+    lock(&SETTINGS)
 }
 
 #[cfg(test)]

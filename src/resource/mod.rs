@@ -1,5 +1,6 @@
 //! One thing that can run out: a probe, its sampler, a floor, an account, and what happens when nothing is known.
 
+mod account;
 mod builder;
 mod failure_policy;
 pub(crate) mod gate;
@@ -11,10 +12,10 @@ mod sink;
 use std::sync::Mutex;
 use std::{fmt, sync::Arc, time::Duration};
 
-pub(crate) use self::inner::ResourceInner;
-#[cfg(any(test, feature = "test-util"))]
-use self::inner::lock;
-use self::sink::ResourceSink;
+pub(crate) use self::{
+    account::ResourceAccount,
+    inner::{ResourceInner, lock_settings},
+};
 pub use self::{
     builder::ResourceBuilder,
     failure_policy::{FailurePolicy, Fallback},
@@ -22,6 +23,8 @@ pub use self::{
 };
 #[cfg(any(test, feature = "test-util"))]
 use crate::background::Periodic;
+#[cfg(any(test, feature = "test-util"))]
+use crate::sync::lock;
 use crate::{
     capacity::{BuildError, State},
     probe::{CapacityProbe, DiskProbe, ProbeError, Sampler},
@@ -88,13 +91,17 @@ impl Resource {
     /// When a setting is invalid; then everything stays as it was.
     pub fn reconfigure(&self, settings: ResourceSettings) -> Result<(), BuildError> {
         settings.check()?;
-        self.core.reconfigure(settings);
+        let lock = lock_settings();
+        let change = self.core.reconfigure(settings);
+        drop(lock);
+        self.core.emit_change(change);
         Ok(())
     }
 
-    /// Asks for a measurement soon, for example after something was deleted. Returns at once.
+    /// Asks for a measurement soon, for example after something was deleted: when the last one is
+    /// [`min_interval`](ResourceBuilder::min_interval) ago. Returns at once.
     pub fn kick(&self) {
-        self.core.kick();
+        self.core.account.refresh();
     }
 
     /// Waits for a measurement that begins now, and tells how things stand then. Blocks the thread; in async code
@@ -148,6 +155,22 @@ impl Resource {
         }
     }
 
+    /// The part that requests reach. It may be kept longer than the resource.
+    #[inline]
+    pub(crate) fn account(&self) -> &Arc<ResourceAccount> {
+        &self.core.account
+    }
+
+    /// The name, for a refusal to share.
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.core.name
+    }
+
+    /// The storage itself said that it is full: admits nothing until a reading that begins after this.
+    pub(crate) fn exhaust(&self) {
+        self.core.exhaust();
+    }
+
     pub(crate) fn core(&self) -> &Arc<ResourceInner> {
         &self.core
     }
@@ -157,7 +180,7 @@ impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource")
             .field("name", &self.core.name)
-            .field("headroom", &self.core.bytes.headroom())
+            .field("headroom", &self.core.account.bytes.headroom())
             .finish_non_exhaustive()
     }
 }
@@ -202,5 +225,5 @@ enum Sampling {
     Thread(#[expect(dead_code, reason = "held for its drop")] Sampler),
     /// Only when it is told to.
     #[cfg(any(test, feature = "test-util"))]
-    Manual(Mutex<(Box<dyn CapacityProbe>, ResourceSink)>),
+    Manual(Mutex<(Box<dyn CapacityProbe>, sink::ResourceSink)>),
 }

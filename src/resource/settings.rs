@@ -3,6 +3,9 @@ use std::time::Duration;
 use super::FailurePolicy;
 use crate::capacity::{Bands, BuildError, Floor};
 
+/// The shortest interval.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// What can be changed of a [`Resource`](super::Resource) while it runs. The methods are those of
 /// [`ResourceBuilder`](super::ResourceBuilder); what is invalid is refused when it is built or applied.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +17,7 @@ pub struct ResourceSettings {
     pub(super) bands: Bands,
     pub(super) policy: FailurePolicy,
     pub(super) interval: Duration,
+    pub(super) min_interval: Option<Duration>,
     pub(super) max_age: Duration,
 }
 
@@ -60,6 +64,12 @@ impl ResourceSettings {
         self
     }
 
+    /// Sets the least time between two measurements: 10 ms to the interval.
+    pub const fn min_interval(mut self, min_interval: Duration) -> Self {
+        self.min_interval = Some(min_interval);
+        self
+    }
+
     /// Sets how old a reading may become before the failure policy applies; longer than the interval.
     pub const fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
@@ -79,13 +89,26 @@ impl ResourceSettings {
         }
         let invalid =
             |setting, value: Duration, remedy| Err(BuildError::invalid(setting, format!("{value:?}"), remedy));
-        if !(Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&self.interval) {
+        if !(SHORTEST..=Duration::from_secs(3600)).contains(&self.interval) {
             return invalid("interval", self.interval, "give an interval from 10 ms to 1 h");
+        }
+        if !(SHORTEST..=self.interval).contains(&self.min_rest()) {
+            return invalid(
+                "min_interval",
+                self.min_rest(),
+                "give a minimum from 10 ms to the interval",
+            );
         }
         if self.max_age <= self.interval {
             return invalid("max_age", self.max_age, "give an age limit longer than the interval");
         }
         Ok(())
+    }
+
+    /// The least time between two measurements.
+    pub(super) fn min_rest(&self) -> Duration {
+        let default = || (self.interval / 10).clamp(SHORTEST, Duration::from_secs(10));
+        self.min_interval.unwrap_or_else(default)
     }
 }
 
@@ -98,7 +121,21 @@ impl Default for ResourceSettings {
             bands: Bands::default(),
             policy: FailurePolicy::default(),
             interval: Duration::from_millis(250),
+            min_interval: None,
             max_age: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn least_rest_is_a_tenth_of_the_interval_by_default() {
+        for (interval, expected) in [(10, 10), (250, 25), (60_000, 6000), (3_600_000, 10_000)] {
+            let settings = ResourceSettings::default().interval(Duration::from_millis(interval));
+            assert_eq!(settings.min_rest(), Duration::from_millis(expected));
         }
     }
 }

@@ -5,87 +5,97 @@ use super::{
     Class, HeadRef,
     protocol::{Dialect, ProtocolHints},
 };
-use crate::capacity::Demand;
+use crate::capacity::Claim;
 
-/// What a request wants to store; and what it speaks, where that was seen on the way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) demand: Demand,
+/// What a request asks for, and the protocol that it speaks where its headers were read on the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Estimate {
+    /// None: the request is exempt.
+    pub(crate) claim: Option<Claim>,
     pub(crate) dialect: Option<Dialect>,
 }
 
-impl Wanted {
-    fn only(demand: Demand) -> Self {
-        Self { demand, dialect: None }
-    }
-}
-
-/// What the request would store, from its kind, its body's size hint and its headers.
+/// Estimates what the request stores, from its class, its body's size hint and its headers.
 ///
 /// The size hint comes first: the server that made the body has validated the length (RFC 9112 section 6.3).
 #[inline(always)]
-pub(crate) fn wanted(class: Class, request: HeadRef<'_>, body: &impl Body, hints: &LengthHints) -> Wanted {
+pub(crate) fn estimate(class: Class, request: HeadRef<'_>, body: &impl Body, hints: &LengthHints) -> Estimate {
     if class == Class::Exempt {
-        return Wanted::only(Demand::Exempt);
+        return Estimate::default();
     }
     let body = body.size_hint();
     // The usual case by itself, so that it is a few instructions among others.
     match (class, body.exact()) {
-        (Class::Stores, Some(bytes @ 1..)) if !hints.always => Wanted::only(Demand::Bytes(bytes)),
-        _ => otherwise_wanted(class, request, &body, hints),
+        (Class::Stores, Some(bytes @ 1..)) if !hints.always => Estimate {
+            claim: Some(Claim {
+                bytes,
+                ..Claim::default()
+            }),
+            dialect: None,
+        },
+        _ => estimate_slow(class, request, &body, hints),
     }
 }
 
 #[inline(never)]
-fn otherwise_wanted(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: &LengthHints) -> Wanted {
-    let told = Told::by(request.headers, hints);
+fn estimate_slow(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: &LengthHints) -> Estimate {
+    let scan = HeaderScan::new(request.headers, hints);
+    let dialect = scan.protocol.dialect(request);
     let length = match body.exact() {
         Some(exact) => Some(exact),
-        None => told.declared().map(|declared| declared.max(body.lower())),
+        None => scan.declared().map(|declared| declared.max(body.lower())),
     };
     // A known length above zero needs no second opinion, unless one is asked for.
     let hinted = match length {
         Some(1..) if !hints.always => None,
-        _ => told.hinted,
+        _ => scan.hinted,
     };
-    let length = length.max(hinted);
-    let demand = match (class, length) {
-        (Class::StoresBytes(bytes), length) => Demand::Declared(bytes.max(length.unwrap_or(0))),
-        (_, Some(bytes @ 1..)) => Demand::Bytes(bytes),
-        (Class::Creates, _) | (_, Some(0)) => Demand::Creates,
-        (_, None) if body.lower() > 0 => Demand::Bytes(body.lower()),
-        (_, None) => Demand::Unknown,
+    let mut claim = Claim {
+        bytes: length.unwrap_or(body.lower()).max(hinted.unwrap_or(0)),
+        // Whatever a hint says: it promises how much there will be in the end, not that this body ends there.
+        may_grow: length.is_none(),
+        creates: class != Class::Stores || length == Some(0),
+        ..Claim::default()
     };
-    Wanted {
-        demand,
-        dialect: Some(told.protocol.dialect(request)),
+    // An empty body brings none of the bytes that a hint announces, but the handler may allocate them. In an upload protocol
+    // they come with later requests.
+    if length == Some(0) && !dialect.announces_later_bytes() {
+        claim.may_allocate = claim.bytes;
+    }
+    if let Class::StoresBytes(bytes) = class {
+        claim.stored_elsewhere = bytes;
+        claim.bytes = claim.bytes.max(bytes);
+    }
+    Estimate {
+        claim: Some(claim),
+        dialect: Some(dialect),
     }
 }
 
-/// What the headers say, of a length and else, found in one pass: to look up each of a handful costs three times as much.
+/// What the headers say of the length and the protocol, read in one pass: looking up each of them costs three times as much.
 #[derive(Default)]
-struct Told<'a> {
+struct HeaderScan<'a> {
     length: Option<u64>,
     is_encoded: bool,
     hinted: Option<u64>,
     protocol: ProtocolHints<'a>,
 }
 
-impl<'a> Told<'a> {
-    fn by(headers: &'a HeaderMap, hints: &LengthHints) -> Self {
-        let mut told = Self::default();
+impl<'a> HeaderScan<'a> {
+    fn new(headers: &'a HeaderMap, hints: &LengthHints) -> Self {
+        let mut scan = Self::default();
         for (name, value) in headers {
             let text = name.as_str();
             match text {
-                "content-length" => told.length = told.length.max(digits(value.as_bytes())),
-                "transfer-encoding" => told.is_encoded = true,
-                _ => told.protocol.record(text, value),
+                "content-length" => scan.length = scan.length.max(digits(value.as_bytes())),
+                "transfer-encoding" => scan.is_encoded = true,
+                _ => scan.protocol.record(text, value),
             }
             if hints.may_be(text) && hints.names.contains(name) {
-                told.hinted = told.hinted.max(digits(value.as_bytes()));
+                scan.hinted = scan.hinted.max(digits(value.as_bytes()));
             }
         }
-        told
+        scan
     }
 
     /// `Content-Length`, where it counts: `Transfer-Encoding` overrides it (RFC 9112 section 6.3). Of several the
@@ -119,6 +129,10 @@ impl LengthHints {
             names,
             always,
         }
+    }
+
+    pub(crate) fn is_always(&self) -> bool {
+        self.always
     }
 
     #[inline]
@@ -185,17 +199,42 @@ mod tests {
         }
     }
 
-    fn demand_of(class: Class, parts: &Parts, hint: SizeHint, hints: &LengthHints) -> Demand {
-        wanted(class, HeadRef::from(parts), &Hinted(hint), hints).demand
+    fn claim_of(class: Class, parts: &Parts, hint: SizeHint, hints: &LengthHints) -> Option<Claim> {
+        estimate(class, HeadRef::from(parts), &Hinted(hint), hints).claim
     }
 
-    fn demanded(method: &str, hint: SizeHint, headers: &[(&str, &str)]) -> Demand {
+    fn stores(bytes: u64) -> Option<Claim> {
+        Some(Claim {
+            bytes,
+            ..Claim::default()
+        })
+    }
+
+    fn grows(bytes: u64) -> Option<Claim> {
+        Some(Claim {
+            bytes,
+            may_grow: true,
+            ..Claim::default()
+        })
+    }
+
+    /// With an empty body, or none that matters.
+    fn creates(bytes: u64, stored_elsewhere: u64) -> Option<Claim> {
+        Some(Claim {
+            bytes,
+            creates: true,
+            stored_elsewhere,
+            ..Claim::default()
+        })
+    }
+
+    fn claimed(method: &str, hint: SizeHint, headers: &[(&str, &str)]) -> Option<Claim> {
         let mut request = Request::builder().method(method);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let parts = request.body(()).expect("a request").into_parts().0;
-        demand_of(class_of(&parts.method), &parts, hint, &LengthHints::default())
+        claim_of(class_of(&parts.method), &parts, hint, &LengthHints::default())
     }
 
     fn unknown() -> SizeHint {
@@ -205,62 +244,70 @@ mod tests {
     #[test]
     fn the_size_hint_comes_first() {
         assert_eq!(
-            demanded("PUT", SizeHint::with_exact(5), &[("content-length", "7")]),
-            Demand::Bytes(5)
+            claimed("PUT", SizeHint::with_exact(5), &[("content-length", "7")]),
+            stores(5)
         );
-        assert_eq!(demanded("PUT", unknown(), &[("content-length", "7")]), Demand::Bytes(7));
-        assert_eq!(demanded("PUT", unknown(), &[]), Demand::Unknown);
+        assert_eq!(claimed("PUT", unknown(), &[("content-length", "7")]), stores(7));
+        assert_eq!(claimed("PUT", unknown(), &[]), grows(0));
         let mut at_least = SizeHint::new();
         at_least.set_lower(9);
-        assert_eq!(demanded("PUT", at_least, &[]), Demand::Bytes(9));
+        assert_eq!(claimed("PUT", at_least, &[]), grows(9));
     }
 
     #[test]
     fn transfer_encoding_beats_content_length() {
         let headers = [("content-length", "7"), ("transfer-encoding", "chunked")];
-        assert_eq!(demanded("PUT", unknown(), &headers), Demand::Unknown);
+        assert_eq!(claimed("PUT", unknown(), &headers), grows(0));
     }
 
     #[test]
     fn only_digits_are_a_length() {
         for bad in ["", "+7", "-7", "7 ", "0x7", "7,7", "7.0"] {
             assert_eq!(
-                demanded("PUT", unknown(), &[("content-length", bad)]),
-                Demand::Unknown,
+                claimed("PUT", unknown(), &[("content-length", bad)]),
+                grows(0),
                 "`{bad}`"
             );
         }
         let huge = "99999999999999999999999999";
-        assert_eq!(
-            demanded("PUT", unknown(), &[("content-length", huge)]),
-            Demand::Bytes(u64::MAX)
-        );
+        assert_eq!(claimed("PUT", unknown(), &[("content-length", huge)]), stores(u64::MAX));
         let two = [("content-length", "7"), ("content-length", "8")];
-        assert_eq!(demanded("PUT", unknown(), &two), Demand::Bytes(8));
+        assert_eq!(claimed("PUT", unknown(), &two), stores(8));
+    }
+
+    const HINTS: [&str; 4] = [
+        "upload-length",
+        "x-expected-entity-length",
+        "oc-total-length",
+        "x-amz-decoded-content-length",
+    ];
+
+    fn allocates(bytes: u64) -> Option<Claim> {
+        Some(Claim {
+            bytes,
+            creates: true,
+            may_allocate: bytes,
+            ..Claim::default()
+        })
     }
 
     #[test]
-    fn hints_raise_what_is_unknown_and_never_lower_what_is_known() {
-        for name in [
-            "upload-length",
-            "x-expected-entity-length",
-            "oc-total-length",
-            "x-amz-decoded-content-length",
-        ] {
-            assert_eq!(demanded("PUT", unknown(), &[(name, "50")]), Demand::Bytes(50), "{name}");
+    fn hints_never_lower_a_length() {
+        for name in HINTS {
+            assert_eq!(claimed("PUT", unknown(), &[(name, "50")]), grows(50), "{name}");
             assert_eq!(
-                demanded("POST", SizeHint::with_exact(0), &[(name, "50")]),
-                Demand::Bytes(50),
+                claimed("POST", SizeHint::with_exact(0), &[(name, "50")]),
+                allocates(50),
                 "{name}"
             );
             assert_eq!(
-                demanded("PUT", SizeHint::with_exact(80), &[(name, "50")]),
-                Demand::Bytes(80),
+                claimed("PUT", SizeHint::with_exact(80), &[(name, "50")]),
+                stores(80),
                 "{name}"
             );
             assert_eq!(
-                demanded("PUT", SizeHint::with_exact(8), &[(name, "none")]),
-                Demand::Bytes(8),
+                claimed("PUT", SizeHint::with_exact(8), &[(name, "none")]),
+                stores(8),
                 "{name}"
             );
         }
@@ -271,33 +318,57 @@ mod tests {
             .expect("a request")
             .into_parts()
             .0;
-        let demanded = |bytes| demand_of(Class::Stores, &parts, SizeHint::with_exact(bytes), &always);
-        assert_eq!(demanded(8), Demand::Bytes(50));
-        assert_eq!(demanded(80), Demand::Bytes(80));
+        let claimed = |bytes| claim_of(Class::Stores, &parts, SizeHint::with_exact(bytes), &always);
+        assert_eq!(claimed(8), stores(50));
+        assert_eq!(claimed(80), stores(80));
     }
 
     #[test]
-    fn kinds_without_a_length() {
-        assert_eq!(demanded("POST", SizeHint::with_exact(0), &[]), Demand::Creates);
-        assert_eq!(demanded("MKCOL", SizeHint::with_exact(0), &[]), Demand::Creates);
-        assert_eq!(demanded("COPY", unknown(), &[]), Demand::Creates);
+    fn hints_never_settle_that_a_body_ends() {
+        for method in ["PUT", "POST", "PATCH", "PROPPATCH", "COPY", "MKCOL"] {
+            for hint in HINTS {
+                for value in ["0", "1", "50"] {
+                    let claim = claimed(method, unknown(), &[(hint, value)]).expect("not exempt");
+                    assert!(claim.may_grow, "{method} {hint}: {value}");
+                }
+            }
+            assert!(claimed(method, unknown(), &[]).expect("not exempt").may_grow);
+            assert!(
+                !claimed(method, SizeHint::with_exact(0), &[])
+                    .expect("not exempt")
+                    .may_grow
+            );
+        }
+    }
+
+    #[test]
+    fn an_upload_protocol_brings_the_bytes_later() {
+        for (name, value) in [("tus-resumable", "1.0.0"), ("upload-complete", "?0")] {
+            let headers = [(name, value), ("upload-length", "50")];
+            assert_eq!(claimed("POST", SizeHint::with_exact(0), &headers), creates(50, 0));
+        }
+    }
+
+    #[test]
+    fn classes_without_a_length_create() {
+        assert_eq!(claimed("POST", SizeHint::with_exact(0), &[]), creates(0, 0));
+        assert_eq!(claimed("MKCOL", SizeHint::with_exact(0), &[]), creates(0, 0));
+        assert_eq!(claimed("PROPPATCH", SizeHint::with_exact(300), &[]), creates(300, 0));
         assert_eq!(
-            demanded("PROPPATCH", SizeHint::with_exact(300), &[]),
-            Demand::Bytes(300)
-        );
-        assert_eq!(
-            demanded("DELETE", SizeHint::with_exact(300), &[("content-length", "300")]),
-            Demand::Exempt
+            claimed("DELETE", SizeHint::with_exact(300), &[("content-length", "300")]),
+            None
         );
     }
 
     #[test]
-    fn a_classifier_that_knows_better_sets_the_least() {
+    fn a_classifier_adds_what_is_stored_elsewhere() {
         let parts = Request::put("/").body(()).expect("a request").into_parts().0;
-        let demanded = |hint| demand_of(Class::StoresBytes(100), &parts, hint, &LengthHints::default());
-        assert_eq!(demanded(SizeHint::with_exact(5)), Demand::Declared(100));
-        assert_eq!(demanded(SizeHint::with_exact(500)), Demand::Declared(500));
-        assert_eq!(demanded(SizeHint::default()), Demand::Declared(100));
+        let claimed = |hint| claim_of(Class::StoresBytes(100), &parts, hint, &LengthHints::default());
+        assert_eq!(claimed(SizeHint::with_exact(0)), creates(100, 100));
+        assert_eq!(claimed(SizeHint::with_exact(5)), creates(100, 100));
+        assert_eq!(claimed(SizeHint::with_exact(500)), creates(500, 100));
+        let growing = claimed(SizeHint::default()).expect("not exempt");
+        assert!(growing.may_grow && growing.bytes == 100 && growing.stored_elsewhere == 100);
     }
 
     /// What clients and proxies may write where a number belongs.
@@ -334,13 +405,15 @@ mod tests {
                 (Some(length @ 1..), _) => Some(length),
                 (length, hint) => length.max(hint),
             };
-            let expected = match bytes {
-                None => Demand::Unknown,
-                Some(0) => Demand::Creates,
-                Some(bytes) => Demand::Bytes(bytes),
+            let expected = Claim {
+                bytes: bytes.unwrap_or(0),
+                may_grow: length.is_none(),
+                creates: length == Some(0),
+                may_allocate: if length == Some(0) { bytes.unwrap_or(0) } else { 0 },
+                ..Claim::default()
             };
             let body = exact.map_or_else(unknown, SizeHint::with_exact);
-            prop_assert_eq!(demanded("PUT", body, &headers), expected);
+            prop_assert_eq!(claimed("PUT", body, &headers), Some(expected));
         }
 
         #[test]
@@ -361,9 +434,9 @@ mod tests {
             let texts = hints.map(|hint| hint.map(|number| number.to_string()));
             let names = ["upload-length", "oc-total-length", "x-expected-entity-length"];
             let headers: Vec<_> = names.iter().zip(&texts).filter_map(|(name, text)| Some((*name, text.as_deref()?))).collect();
-            if let (Some(exact), Demand::Bytes(bytes)) = (exact, demanded("PUT", hint, &headers)) {
-                prop_assert!(bytes >= exact);
-            }
+            let claim = claimed("PUT", hint, &headers).expect("not exempt");
+            prop_assert!(claim.bytes >= exact.unwrap_or(0));
+            prop_assert_eq!(claim.may_grow, exact.is_none());
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use classify::class_of;
 pub use classify::{Class, Classifier, DefaultClassifier};
 #[cfg(feature = "status")]
 pub(crate) use format::Format;
-pub(crate) use length::{LengthHints, Wanted, wanted};
+pub(crate) use length::{Estimate, LengthHints, estimate};
 #[cfg(feature = "grpc-details")]
 pub use protocol::GrpcWithDetails;
 pub use protocol::Protocol;

@@ -154,6 +154,11 @@ impl Dialect {
         hints.dialect(request)
     }
 
+    /// Returns whether a request with an empty body may announce bytes that later requests bring.
+    pub(super) fn announces_later_bytes(self) -> bool {
+        matches!(self, Self::Tus | Self::ResumableUpload)
+    }
+
     /// Writes the answer, without the headers that all dialects share.
     fn render(self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
         let reason = refusal.reason();

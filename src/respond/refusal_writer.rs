@@ -36,38 +36,24 @@ pub(crate) struct LateContext {
 }
 
 impl RefusalWriter {
-    /// Keeps what a late refusal will need. Allocates only for a renderer that asks for the head.
-    ///
-    /// Reads headers only where the length is unknown: a single look-up costs a third of the decision, and a request of
-    /// known length is rarely refused late.
-    #[inline(always)]
-    pub(crate) fn late_context(
-        &self,
-        request: HeadRef<'_>,
-        length_is_known: bool,
-        dialect: Option<Dialect>,
-    ) -> LateContext {
-        if self.renderer.is_none() && self.protocol.is_none() && length_is_known {
-            return LateContext::default();
-        }
-        self.read_head(request, dialect)
+    /// Returns whether every request has a late context, also where its headers were not read.
+    pub(crate) fn always_needs_context(&self) -> bool {
+        self.renderer.is_some() || self.protocol.is_some()
     }
 
-    #[inline(never)]
-    fn read_head(&self, request: HeadRef<'_>, dialect: Option<Dialect>) -> LateContext {
-        if let Some(renderer) = &self.renderer {
-            return LateContext {
-                dialect: 0,
-                head: renderer.keeps_head().then(|| Box::new(request.to_head())),
-            };
-        }
-        let dialect = match self.protocol {
-            Some(protocol) => Dialect::resolve(protocol, request.headers),
-            None => dialect.unwrap_or_else(|| Dialect::detect(request)),
+    /// Keeps what a late refusal will need. Allocates only for a renderer that asks for the head.
+    ///
+    /// Without a protocol that is set, `dialect` is what the headers showed when they were read for the length. Those of a
+    /// request of known length are not read, because such a request is rarely refused late.
+    pub(crate) fn late_context(&self, request: HeadRef<'_>, dialect: Option<Dialect>) -> LateContext {
+        let (dialect, head) = match (&self.renderer, self.protocol) {
+            (Some(renderer), _) => (None, renderer.keeps_head().then(|| Box::new(request.to_head()))),
+            (None, Some(protocol)) => (Some(Dialect::resolve(protocol, request.headers)), None),
+            (None, None) => (dialect, None),
         };
         LateContext {
-            dialect: dialect.code(),
-            head: None,
+            dialect: dialect.map_or(0, Dialect::code),
+            head,
         }
     }
 

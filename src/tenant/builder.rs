@@ -9,7 +9,7 @@ use std::{
 #[cfg(feature = "limits-file")]
 use super::limits_file::{Configured, attach};
 use super::{
-    Accounts, Core, Ledger, Limit,
+    Accounts, Ledger, LedgerInner, Limit,
     entry::LEASED,
     lease::{Keeper, Leasing, Threads},
     ledger::Keeping,
@@ -154,7 +154,7 @@ impl LedgerBuilder {
                 incarnation,
             ));
         }
-        let core = Arc::new(Core {
+        let core = Arc::new(LedgerInner {
             name: self.name,
             accounts,
             keeper,
@@ -175,7 +175,7 @@ impl LedgerBuilder {
         };
         // So that there is always room for it.
         if let Some(overflow) = core.overflow.as_deref() {
-            core.enter(overflow);
+            core.acquire(overflow);
         }
         let keeping = match store {
             None => None,

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Core, Denied, Grant, LedgerBuilder, Limit, Reserving, StoreError, StoreErrorKind, Usage, core::Attempt,
+    Denied, Grant, LedgerBuilder, LedgerInner, Limit, Reserving, StoreError, StoreErrorKind, Usage, inner::Attempt,
     lease::Threads, scan::Scanning,
 };
 
@@ -30,7 +30,7 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct Ledger {
-    core: Arc<Core>,
+    core: Arc<LedgerInner>,
     /// What talks to the store, until the last handle goes.
     pub(super) keeping: Option<Arc<Keeping>>,
     #[cfg(feature = "limits-file")]
@@ -82,7 +82,7 @@ impl Ledger {
     pub fn credit(&self, tenant: &str, bytes: u64) {
         // In memory nobody is here who has nothing stored.
         let place = match self.core.is_leased() {
-            true => self.core.enter(tenant),
+            true => self.core.acquire(tenant),
             false => self.core.accounts.table.find(tenant),
         };
         if let Some(place) = place {
@@ -93,7 +93,7 @@ impl Ledger {
 
     /// Charges bytes that are stored already, whatever the limit says.
     pub fn charge(&self, tenant: &str, bytes: u64) {
-        if let Some(place) = self.core.enter(tenant) {
+        if let Some(place) = self.core.acquire(tenant) {
             self.core.charge_at(place, bytes);
             self.core.leave(place);
         }
@@ -271,7 +271,7 @@ impl Ledger {
 
     /// Nothing reserved, but a hand on the account.
     pub(super) fn presence(&self, tenant: &str) -> Option<Grant> {
-        Some(Grant::new(self.clone(), self.core.enter(tenant)?, 0))
+        Some(Grant::new(self.clone(), self.core.acquire(tenant)?, 0))
     }
 
     /// What was stored through this node, and through all: less than nothing if more was deleted than was ever told.
@@ -288,7 +288,7 @@ impl Ledger {
         shares
     }
 
-    pub(super) fn from_parts(core: Arc<Core>, keeping: Option<Keeping>) -> Self {
+    pub(super) fn from_parts(core: Arc<LedgerInner>, keeping: Option<Keeping>) -> Self {
         let keeping = keeping.map(Arc::new);
         Self {
             core,
@@ -304,7 +304,7 @@ impl Ledger {
         self
     }
 
-    pub(crate) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &LedgerInner {
         &self.core
     }
 }

@@ -2,11 +2,11 @@
 
 mod accounts;
 mod builder;
-mod core;
 mod denied;
 mod entry;
 mod error;
 mod grant;
+mod inner;
 mod lease;
 mod ledger;
 mod limit;
@@ -19,12 +19,12 @@ mod table;
 mod usage;
 
 use self::accounts::Accounts;
-pub(crate) use self::core::{Attempt, Core};
 pub use builder::LedgerBuilder;
 pub(crate) use builder::is_name;
 pub use denied::{Denied, DeniedKind};
 pub use error::{StoreError, StoreErrorKind};
 pub use grant::{Grant, Reserving};
+pub(crate) use inner::{Attempt, LedgerInner};
 #[cfg(feature = "redb")]
 pub use lease::FileStore;
 pub(crate) use lease::Waiter;
@@ -45,7 +45,7 @@ pub use limits_file::fuzz as limits_fuzz;
 #[cfg(feature = "limits-file")]
 pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};
-pub(crate) use table::Place;
+pub(crate) use table::Place as EntryRef;
 pub use usage::Usage;
 
 #[cfg(storage_guard_loom)]

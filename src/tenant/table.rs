@@ -111,7 +111,7 @@ impl Table {
     /// Finds a tenant, or makes room for it; `bound` tells up to where it may be charged, under the lock of its shard.
     /// `None` when there are too many.
     #[inline]
-    pub(super) fn enter(&self, name: &str, bound: impl FnOnce() -> u64) -> Option<Place> {
+    pub(super) fn acquire(&self, name: &str, bound: impl FnOnce() -> u64) -> Option<Place> {
         let hash = self.hasher.hash_one(name);
         let mut shard = self.shard(hash);
         let index = match shard.find(hash, |line| line.name.is(name)) {
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_place_is_the_same_from_its_numbers() {
         let table = Table::new(9, 0);
-        let referred = table.enter("a", unbounded).expect("room");
+        let referred = table.acquire("a", unbounded).expect("room");
         let Ok(charged) = table.charge("b", 5, 0, unbounded) else {
             panic!("there is room");
         };
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_tenant_stays_while_it_is_referred_to_or_charged() {
         let table = Table::new(9, 0);
-        let referred = table.enter("a", unbounded).expect("room");
+        let referred = table.acquire("a", unbounded).expect("room");
         table.forget_if_blank(referred);
         assert_eq!(table.tracked(), 1, "referred to");
         let Ok(charged) = table.charge("a", 5, 0, unbounded) else {
@@ -347,12 +347,12 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
         let table = Table::new(2, 0);
-        let first = table.enter("a", unbounded).expect("room");
-        table.enter("b", unbounded).expect("room");
-        assert_eq!(table.enter("c", unbounded), None);
+        let first = table.acquire("a", unbounded).expect("room");
+        table.acquire("b", unbounded).expect("room");
+        assert_eq!(table.acquire("c", unbounded), None);
         assert!(matches!(table.charge("c", 1, 0, unbounded), Err(Short::NoRoom)));
         table.leave(first);
-        assert!(table.enter("c", unbounded).is_some());
+        assert!(table.acquire("c", unbounded).is_some());
         assert_eq!(table.tracked(), 2);
     }
 }

@@ -12,16 +12,19 @@
 
 mod run;
 mod scenes;
+#[path = "../support/watched.rs"]
+mod watched;
+mod world;
 
 use run::{Cut, Ran, run};
 use scenes::{Scene, scenes};
 
 /// Fewer would mean that the scenes do not do what they are there for.
 const AT_LEAST: [(&str, usize); 4] = [
-    ("the response future", 270),
-    ("the request body", 380),
-    ("the handler", 380),
-    ("the response body", 95),
+    ("the response future", 285),
+    ("the request body", 410),
+    ("the handler", 410),
+    ("the response body", 100),
 ];
 
 /// The cut after so many polls.
@@ -65,9 +68,21 @@ fn every_poll_may_be_the_last() {
 fn all_is_back(scene: &Scene, ran: &Ran, cut: Cut) {
     let name = format!("{}, {cut:?}", scene.name);
     assert_eq!(ran.wakers, 0, "{name}: wakers are left behind");
+    assert!(!ran.is_body_left, "{name}: the client's body is left behind");
     let world = &ran.world;
+    assert_eq!(world.layer.report().lingering, 0, "{name}: connections are left behind");
+    for &(held, unseen) in &ran.while_kept {
+        assert!(
+            held >= ran.handed && unseen == 0,
+            "{name}: {held} are held of what is kept"
+        );
+    }
     for (disk, free) in &world.disks {
-        assert_eq!(disk.report().held, 0, "{name}: held by nobody");
+        let report = disk.report();
+        assert_eq!(report.held, 0, "{name}: held by nobody");
+        if !world.reports_only {
+            assert_eq!(report.unseen, ran.handed, "{name}: closed is what came");
+        }
         let report = disk.sample();
         assert_eq!(report.headroom, *free, "{name}: headroom is the reading less the floor");
         assert_eq!((report.held, report.unseen), (0, 0), "{name}");

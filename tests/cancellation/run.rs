@@ -1,6 +1,7 @@
 //! One request, polled by hand, up to a point.
 
 use std::{
+    any::Any,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -14,10 +15,15 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body;
+use tokio::runtime::Builder;
 use tower::{BoxError, Layer, Service, service_fn};
 use tower_storage_guard::{Guarded, StorageFailure, test_util::ScriptedBody};
 
-use crate::scenes::{Scene, Style, World};
+use crate::{
+    scenes::{Keep, Scene, Style},
+    watched::{Watched, watched},
+    world::World,
+};
 
 /// What is given up, after how many polls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,9 +46,15 @@ pub(crate) struct Ran {
     pub(crate) moves: usize,
     pub(crate) body_polls: usize,
     pub(crate) response_polls: usize,
+    /// Bytes that the handler got.
+    pub(crate) handed: u64,
     /// What the tenants should be charged with.
     pub(crate) stored: u64,
+    /// What each disk said while nothing was left of the request but what its handler kept: held and unseen.
+    pub(crate) while_kept: Vec<(u64, u64)>,
     pub(crate) wakers: usize,
+    /// The client's body is still there.
+    pub(crate) is_body_left: bool,
 }
 
 /// What the handler and the test both see.
@@ -51,7 +63,8 @@ struct Shared {
     body_polls: AtomicUsize,
     handed: AtomicU64,
     was_cut: AtomicBool,
-    elsewhere: Mutex<Option<Guarded<ScriptedBody>>>,
+    elsewhere: Mutex<Option<Guarded<Watched>>>,
+    kept: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 struct Flag(AtomicBool);
@@ -65,21 +78,20 @@ impl Wake for Flag {
 struct Planned;
 
 pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
+    // Nobody runs its tasks: what they keep for a moment goes with it.
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let entered = runtime.enter();
     let world = scene.world();
     let shared = Arc::new(Shared::default());
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(flag.clone());
-    let style = scene.style;
+    let (style, keep) = (scene.style, scene.keep);
     let in_handler = shared.clone();
-    let mut service = world
-        .layer
-        .layer(service_fn(move |request: Request<Guarded<ScriptedBody>>| {
-            handle(request.into_body(), in_handler.clone(), style, cut)
-        }));
-    let request = Request::put("/")
-        .header("x-tenant", "t")
-        .body((scene.upload)())
-        .unwrap();
+    let mut service = world.layer.layer(service_fn(move |request: Request<Guarded<Watched>>| {
+        handle(request, in_handler.clone(), style, keep, cut)
+    }));
+    let (body, watch) = watched((scene.upload)());
+    let request = Request::put("/").header("x-tenant", "t").body(body).unwrap();
     let mut future = Box::pin(service.call(request));
     drop(service);
 
@@ -132,7 +144,7 @@ pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
     // Whoever got the body goes on with it, as long as he likes.
     let elsewhere = shared.elsewhere.lock().unwrap().take();
     if let Some(body) = elsewhere {
-        let mut reading = Box::pin(read(body, shared.clone(), cut));
+        let mut reading = Box::pin(read(body, shared.clone(), cut, usize::MAX));
         for _ in 0..1000 {
             match catch_unwind(AssertUnwindSafe(|| reading.as_mut().poll(&mut context))) {
                 Ok(Poll::Pending) => {
@@ -143,6 +155,15 @@ pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
             }
         }
     }
+    let kept = shared.kept.lock().unwrap().take();
+    let reports = world.disks.iter().map(|(disk, _)| disk.report());
+    let while_kept = match kept {
+        Some(_) => reports.map(|report| (report.held, report.unseen)).collect(),
+        None => Vec::new(),
+    };
+    drop(kept);
+    drop(entered);
+    drop(runtime);
     drop(waker);
     Ran {
         world,
@@ -151,22 +172,29 @@ pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
         moves,
         body_polls: shared.body_polls.load(Relaxed),
         response_polls,
+        handed: shared.handed.load(Relaxed),
         stored: if is_stored { shared.handed.load(Relaxed) } else { 0 },
+        while_kept,
         wakers: Arc::strong_count(&flag) - 1,
+        is_body_left: watch.is_alive(),
     }
 }
 
 async fn handle(
-    body: Guarded<ScriptedBody>,
+    request: Request<Guarded<Watched>>,
     shared: Arc<Shared>,
     style: Style,
+    keep: Option<Keep>,
     cut: Cut,
 ) -> Result<Response<ScriptedBody>, BoxError> {
+    let (parts, body) = request.into_parts();
+    *shared.kept.lock().unwrap() = keep.map(|keep| keep(&parts.extensions));
+    drop(parts);
     pause().await;
-    if style == Style::AnswersFirst {
-        *shared.elsewhere.lock().unwrap() = Some(body);
-    } else {
-        read(body, shared, cut).await?;
+    match style {
+        Style::AnswersFirst => *shared.elsewhere.lock().unwrap() = Some(body),
+        Style::FailsHalfWay => read(body, shared, cut, 3).await?,
+        _ => read(body, shared, cut, usize::MAX).await?,
     }
     // Flushes.
     pause().await;
@@ -174,7 +202,7 @@ async fn handle(
     let mut response = Response::new(ScriptedBody::new().data(10).pause().data(10).trailers());
     match style {
         Style::Fails => return Err("a handler that fails".into()),
-        Style::FailsLate => {
+        Style::FailsLate | Style::FailsHalfWay => {
             let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
             let failure = StorageFailure::from_error(&full).unwrap();
             response.extensions_mut().insert(failure);
@@ -184,10 +212,10 @@ async fn handle(
     Ok(response)
 }
 
-/// Reads to the end, or as far as it is allowed to.
-async fn read(mut body: Guarded<ScriptedBody>, shared: Arc<Shared>, cut: Cut) -> Result<(), BoxError> {
+/// Reads to the end, or so many frames, or as far as it is allowed to.
+async fn read(mut body: Guarded<Watched>, shared: Arc<Shared>, cut: Cut, mut frames: usize) -> Result<(), BoxError> {
     poll_fn(|context| {
-        loop {
+        while frames > 0 {
             let polls = shared.body_polls.load(Relaxed);
             if cut == Cut::RequestBody(polls) || cut == Cut::Panic(polls) {
                 shared.was_cut.store(true, Relaxed);
@@ -202,10 +230,12 @@ async fn read(mut body: Guarded<ScriptedBody>, shared: Arc<Shared>, cut: Cut) ->
                 Some(Ok(frame)) => {
                     let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                     shared.handed.fetch_add(bytes, Relaxed);
+                    frames -= 1;
                 }
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
             }
         }
+        Poll::Ready(Ok(()))
     })
     .await
 }

@@ -1,12 +1,11 @@
 //! What requests do that are given up.
 
-use std::time::Duration;
+use std::any::Any;
 
-use http::HeaderName;
-use tower_storage_guard::{
-    Leasing, Ledger, Limit, Reading, StorageGuardLayer, TenantFrom, WriteBuffer,
-    test_util::{FakeResource, FakeStore, ManualClock, ScriptedBody},
-};
+use http::Extensions;
+use tower_storage_guard::test_util::ScriptedBody;
+
+use crate::world::{FREE, Parts, World, world};
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -16,10 +15,16 @@ pub(crate) struct Scene {
     pub(crate) status: u16,
     pub(crate) style: Style,
     pub(crate) upload: fn() -> ScriptedBody,
-    world: Make,
+    /// What the handler keeps beyond its request.
+    pub(crate) keep: Option<Keep>,
+    pub(crate) world: Make,
 }
 
-enum Make {
+/// Takes something out of a request's extensions.
+pub(crate) type Keep = fn(&Extensions) -> Box<dyn Any + Send>;
+
+/// How a scene comes by its world.
+pub(crate) enum Make {
     New(fn() -> World),
     Old(World),
 }
@@ -32,24 +37,25 @@ pub(crate) enum Style {
     AnswersFirst,
     /// Finds at the end that the disk is full.
     FailsLate,
+    /// Finds it after a few frames, and drops the rest.
+    FailsHalfWay,
     /// Fails at the end.
     Fails,
 }
 
-#[derive(Clone)]
-pub(crate) struct World {
-    pub(crate) layer: StorageGuardLayer,
-    /// With what is free of them.
-    pub(crate) disks: Vec<(FakeResource, i64)>,
-    pub(crate) ledgers: Vec<Ledger>,
-    pub(crate) store: Option<FakeStore>,
-    pub(crate) clock: ManualClock,
-    /// What was stored already.
-    pub(crate) before: u64,
-    store_fails: bool,
-}
-
 impl Scene {
+    /// A handler that reads its whole body.
+    pub(crate) fn new(name: &'static str, status: u16, world: fn() -> World, upload: fn() -> ScriptedBody) -> Self {
+        Self {
+            name,
+            status,
+            style: Style::Reads,
+            upload,
+            keep: None,
+            world: Make::New(world),
+        }
+    }
+
     pub(crate) fn world(&self) -> World {
         let world = match &self.world {
             Make::New(make) => make(),
@@ -72,94 +78,19 @@ impl Scene {
             status: self.status,
             style: self.style,
             upload: self.upload,
+            keep: self.keep,
             world: Make::Old(world.clone()),
         }
     }
 }
 
-impl World {
-    /// Leases go back, and what was stored is told.
-    pub(crate) fn settle(&self) {
-        if let Some(store) = &self.store {
-            store.recover();
-            for _ in 0..12 {
-                self.clock.advance(Duration::from_secs(6));
-                self.ledgers.iter().for_each(|ledger| while ledger.step() {});
-            }
-        }
-    }
-}
-
-/// What a scene's world is made of.
-#[derive(Default)]
-struct Parts {
-    disks: Vec<u64>,
-    limits: Vec<u64>,
-    leased: Option<u64>,
-    before: u64,
-    store_fails: bool,
-    report_only: bool,
-    write_buffer: Option<u64>,
-}
-
-fn world(parts: Parts) -> World {
-    let clock = ManualClock::new();
-    let mut builder = StorageGuardLayer::builder().report_only(parts.report_only);
-    if let Some(bytes) = parts.write_buffer {
-        builder = builder.write_buffer(WriteBuffer::Bytes(bytes));
-    }
-    let mut disks = Vec::new();
-    for &free in &parts.disks {
-        let reading = Reading::new(1 << 40, free).with_inodes(1000, 10);
-        let disk = FakeResource::with(reading, |builder| builder);
-        builder = builder.resource(disk.resource());
-        disks.push((disk, free as i64));
-    }
-    let mut ledgers = Vec::new();
-    for &limit in &parts.limits {
-        let ledger = Ledger::builder().default_limit(Limit::bytes(limit));
-        ledgers.push(ledger.build().unwrap());
-    }
-    let store = parts.leased.map(|limit| {
-        let store = FakeStore::new().with_clock(&clock);
-        let leasing = Leasing::new(store.clone()).node("here").chunk(256 << 10);
-        let ledger = Ledger::builder().name("leased").default_limit(Limit::bytes(limit));
-        ledgers.push(ledger.leasing(leasing).manual(clock.clone()).build().unwrap());
-        store
-    });
-    for ledger in &ledgers {
-        let key = TenantFrom::header(HeaderName::from_static("x-tenant"));
-        builder = builder.tenant(ledger.clone(), key);
-        ledger.charge("t", parts.before);
-    }
-    let world = World {
-        layer: builder.build().unwrap(),
-        disks,
-        ledgers,
-        store,
-        clock,
-        before: parts.before,
-        store_fails: parts.store_fails,
-    };
-    world.settle();
-    world
-}
-
 /// Frames of a tenth of a MiB, with pauses.
-fn frames(count: usize) -> ScriptedBody {
+pub(crate) fn frames(count: usize) -> ScriptedBody {
     (0..count).fold(ScriptedBody::new(), |body, _| body.data(MIB / 10).pause())
 }
 
-const FREE: u64 = 100 << 20;
-
 pub(crate) fn scenes() -> Vec<Scene> {
-    let scene = |name, status, world, upload| Scene {
-        name,
-        status,
-        style: Style::Reads,
-        upload,
-        world: Make::New(world),
-    };
+    let scene = Scene::new;
     let plain = || {
         world(Parts {
             disks: vec![FREE],
@@ -191,6 +122,9 @@ pub(crate) fn scenes() -> Vec<Scene> {
         scene("trailers", 200, plain, || frames(3).trailers()),
         scene("an error in the body", 500, plain, || {
             frames(3).error("the client is gone")
+        }),
+        scene("less than was announced", 500, plain, || {
+            frames(3).error("the client is gone").telling_length(FREE)
         }),
         scene(
             "a large body that is closed early",
@@ -358,6 +292,14 @@ pub(crate) fn scenes() -> Vec<Scene> {
         Scene {
             style: Style::FailsLate,
             ..scene("a late failure", 507, quota, known)
+        },
+        Scene {
+            style: Style::FailsHalfWay,
+            ..scene("a late failure while the client sends", 507, plain, known)
+        },
+        Scene {
+            style: Style::FailsHalfWay,
+            ..scene("a late failure of unknown length", 507, quota, unknown)
         },
         Scene {
             style: Style::Fails,

@@ -15,6 +15,7 @@ mod curl;
 mod expect;
 mod http2;
 mod large_bodies;
+mod late;
 mod raw;
 #[allow(dead_code, reason = "other tests need the rest of it")]
 mod server;

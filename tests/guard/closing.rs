@@ -1,10 +1,8 @@
 //! What a body holds while it comes, and what of it is closed.
 
-use http::Response;
-use http_body_util::{BodyExt, Full};
-use tower::{BoxError, Layer, ServiceExt, service_fn};
+use http_body_util::BodyExt;
 use tower_storage_guard::{
-    Guarded, StorageGuardLayer, WriteBuffer,
+    StorageGuardLayer, WriteBuffer,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -17,17 +15,6 @@ const BUFFER: u64 = 1 << 20;
 
 fn frames(count: u64) -> ScriptedBody {
     (0..count).fold(ScriptedBody::new(), |body, _| body.data(FRAME as usize))
-}
-
-/// The request body of a service that has answered already.
-async fn in_hand(layer: &StorageGuardLayer, body: ScriptedBody) -> Guarded<ScriptedBody> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let service = layer.layer(service_fn(move |request: http::Request<Guarded<ScriptedBody>>| {
-        sender.send(request.into_body()).unwrap();
-        async { Ok::<_, BoxError>(Response::new(Full::<bytes::Bytes>::default())) }
-    }));
-    assert_eq!(service.oneshot(put(body)).await.unwrap().status(), 200);
-    receiver.recv().unwrap()
 }
 
 /// What is closed of a body each time the service asks for a frame: whole mebibytes behind the write buffer.

@@ -1,12 +1,12 @@
 //! The storage itself says that it is full, although the request was admitted.
 
-use std::io;
+use std::{io, sync::mpsc, time::Duration};
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Charge, Event, Guarded, Reading, Reason, StorageFailure,
+    Charge, Floor, Guarded, Reading, Reason, Resource, StorageFailure,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -114,18 +114,10 @@ async fn nobody_of_the_same_size_is_let_in_after_a_failure() {
     assert_eq!(disk.sample().headroom, 1000);
 }
 
-/// Whatever the size of the account, and without a word about writes that do not show.
+/// Whatever the size of the account.
 #[tokio::test]
 async fn a_failure_empties_an_account_without_end() {
-    let unseen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let sink = unseen.clone();
-    let disk = FakeResource::with(Reading::unbounded(u64::MAX), |builder| {
-        builder.observer(move |event: &Event<'_>| {
-            if let Event::WritesUnseen { .. } = event {
-                sink.store(true, std::sync::atomic::Ordering::Relaxed);
-            }
-        })
-    });
+    let disk = FakeResource::with(Reading::unbounded(u64::MAX), |builder| builder);
     let layer = guarding(disk.resource()).build().unwrap();
     let response = layer
         .layer(service_fn(marks))
@@ -141,8 +133,41 @@ async fn a_failure_empties_an_account_without_end() {
     disk.probe().set(Reading::unbounded(u64::MAX));
     disk.sample();
     assert_eq!(status(&service, chunks(&[1])).await, 200);
-    disk.sample();
-    assert!(!unseen.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+/// A setting that changes while the measurement hangs does not reopen it either.
+#[tokio::test]
+async fn a_hung_probe_does_not_reopen_a_full_disk() {
+    let (begins, begun) = mpsc::channel();
+    let (permit, permits) = mpsc::channel();
+    let probe = move || {
+        let _ = begins.send(());
+        let _ = permits.recv();
+        Ok::<_, io::Error>(Reading::new(1_000_000, 1000))
+    };
+    // By `build`, and soon after.
+    (0..2).for_each(|_| permit.send(()).unwrap());
+    let hour = Duration::from_secs(3600);
+    let disk = Resource::builder("disk", probe)
+        .floor(Floor::NONE)
+        .interval(hour)
+        .min_interval(Duration::from_millis(10))
+        .max_age(2 * hour)
+        .build()
+        .unwrap();
+    (0..2).for_each(|_| begun.recv().unwrap());
+
+    let layer = guarding(disk.clone()).build().unwrap();
+    let (fails, reads) = (layer.layer(service_fn(marks)), layer.layer(service_fn(reads_all)));
+    assert_eq!(status(&fails, chunks(&[1])).await, 507);
+    begun.recv().unwrap();
+    disk.reconfigure(disk.settings().inode_floor(1)).unwrap();
+    assert_eq!(status(&reads, chunks(&[1])).await, 507);
+    assert!(disk.report().closed);
+
+    (0..2).for_each(|_| permit.send(()).unwrap());
+    assert!(!disk.sample_now().unwrap().closed);
+    assert_eq!(status(&reads, chunks(&[1])).await, 200);
 }
 
 /// The answer comes in the format that the request preferred, though its head is gone by then.

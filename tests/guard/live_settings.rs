@@ -1,13 +1,19 @@
 //! Settings that change while requests are under way.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
+    time::Duration,
 };
 
 use tower::{Layer, service_fn};
 use tower_storage_guard::{
-    FailurePolicy, Floor, Reading, Reason, State, StorageGuardLayer, WriteBuffer, test_util::FakeResource,
+    Event, FailurePolicy, Floor, LiveSettings, Reading, Reason, Settings, State, StorageGuardLayer, WriteBuffer,
+    test_util::FakeResource,
 };
 
 use crate::support::*;
@@ -181,6 +187,95 @@ fn what_is_invalid_changes_nothing() {
         .update(|settings| settings.layer = settings.layer.report_only(true))
         .expect("there need not be anything to guard");
     assert_eq!(live.current(), before);
+}
+
+/// An observer that makes room when the disk is full, on its own thread and on another, while the full disk is itself
+/// reported by a change of settings.
+#[test]
+fn observers_may_change_settings() {
+    for elsewhere in [false, true] {
+        let handle = Arc::new(OnceLock::<LiveSettings>::new());
+        let live = handle.clone();
+        let disk = FakeResource::with(Reading::new(1000, 500), |builder| {
+            builder.observer(move |event: &Event<'_>| {
+                if let (Event::StateChanged { to: State::Full, .. }, Some(live)) = (event, live.get()) {
+                    let make_room = || set_floor(live, 0);
+                    if elsewhere {
+                        thread::scope(|scope| scope.spawn(make_room).join().expect("changed"));
+                    } else {
+                        make_room();
+                    }
+                }
+            })
+        });
+        let layer = guarding(disk.resource()).build().unwrap();
+        let live = handle.get_or_init(|| layer.live_settings()).clone();
+        returns_in_time(move || set_floor(&live, 900));
+        assert_eq!(disk.report().floor, 0);
+
+        // By a reading.
+        disk.probe().set_available(0);
+        let sampled = disk.clone();
+        returns_in_time(move || {
+            sampled.sample();
+        });
+    }
+}
+
+/// Two layers on one disk, and a change that changes what it began with.
+#[test]
+fn changes_may_be_nested() {
+    let disk = disk(1000);
+    let [outer, inner] = [10, 20].map(|max| guarding(disk.resource()).max_body(max).build().unwrap().live_settings());
+    let (changed, nested) = (outer.clone(), inner.clone());
+    returns_in_time(move || {
+        let change = |settings: &mut Settings| {
+            set_floor(&nested, 7);
+            settings.layer = settings.layer.max_body(Some(11));
+        };
+        changed.update(change).expect("valid");
+    });
+    assert_eq!(disk.report().floor, 7, "the outer change does not undo the inner one");
+    assert_eq!(outer.current().layer, inner.current().layer.max_body(Some(11)));
+}
+
+#[test]
+fn concurrent_updates_lose_none() {
+    const UPDATES: u64 = 2000;
+    let disk = disk(1000);
+    let resource = disk.resource();
+    let layers = [(); 2].map(|()| guarding(disk.resource()).build().unwrap().live_settings());
+    thread::scope(|scope| {
+        for live in &layers {
+            scope.spawn(|| {
+                for _ in 0..UPDATES {
+                    live.update(|settings| {
+                        let disk = settings.resource_mut("fake").expect("it is there");
+                        *disk = disk.floor(Floor::bytes(resource.report().floor + 1));
+                    })
+                    .expect("valid");
+                }
+            });
+        }
+    });
+    assert_eq!(disk.report().floor, 2 * UPDATES);
+}
+
+fn set_floor(live: &LiveSettings, bytes: u64) {
+    live.update(|settings| {
+        let disk = settings.resource_mut("fake").expect("it is there");
+        *disk = disk.floor(Floor::bytes(bytes));
+    })
+    .expect("valid");
+}
+
+fn returns_in_time(call: impl FnOnce() + Send + 'static) {
+    let (done, returned) = mpsc::channel();
+    thread::spawn(move || {
+        call();
+        let _ = done.send(());
+    });
+    returned.recv_timeout(Duration::from_secs(10)).expect("it returns");
 }
 
 /// Four threads send while another one changes everything that can be changed. In the end every request has its answer,

@@ -23,6 +23,12 @@ fn settings_of_a_resource() {
         (resource().exit_margin(Floor::percent(f64::NAN)), "exit_margin", "NaN"),
         (resource().interval(Duration::ZERO), "interval", "0ns"),
         (resource().interval(Duration::from_secs(7200)), "interval", "7200s"),
+        (
+            resource().min_interval(Duration::from_millis(251)),
+            "min_interval",
+            "251ms",
+        ),
+        (resource().min_interval(Duration::from_millis(9)), "min_interval", "9ms"),
         (resource().max_age(Duration::from_millis(250)), "max_age", "250ms"),
         (
             resource().first_measurement_within(Duration::ZERO),

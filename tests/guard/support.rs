@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tower::{BoxError, Service, ServiceExt};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_storage_guard::{
     BodyError, Guarded, Reason, Refusal, Resource, ResponseBody, StorageGuardBuilder, StorageGuardLayer,
     test_util::{FakeResource, ScriptedBody},
@@ -47,6 +47,17 @@ pub(crate) fn zeros(bytes: usize) -> Full<Bytes> {
 /// A body of unknown length, in frames of these sizes.
 pub(crate) fn chunks(frames: &[usize]) -> ScriptedBody {
     frames.iter().fold(ScriptedBody::new(), |body, bytes| body.data(*bytes))
+}
+
+/// The request body of a service that has answered already.
+pub(crate) async fn in_hand(layer: &StorageGuardLayer, body: ScriptedBody) -> Guarded<ScriptedBody> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let service = layer.layer(service_fn(move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) }
+    }));
+    assert_eq!(service.oneshot(put(body)).await.unwrap().status(), 200);
+    receiver.recv().unwrap()
 }
 
 pub(crate) async fn status<S, B>(service: &S, body: B) -> StatusCode

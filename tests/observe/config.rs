@@ -40,6 +40,7 @@ fn everything_can_be_said() {
         exit_margin = { percent = "1%", at_most = "1GB" }
         on_probe_failure = { hold = "2min", then = "open" }
         interval = "500ms"
+        min_interval = "100ms"
         max_age = "1h"
 
         [resources.memory]
@@ -67,6 +68,7 @@ fn everything_can_be_said() {
             then: Fallback::Open,
         })
         .interval(Duration::from_millis(500))
+        .min_interval(Duration::from_millis(100))
         .max_age(Duration::from_secs(3600));
     let memory = expected.resource_mut("memory").expect("there");
     *memory = memory

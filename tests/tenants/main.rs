@@ -4,6 +4,7 @@
 
 mod allocations;
 mod counting;
+mod growing_hints;
 mod keys;
 mod mid_stream;
 mod refusals;

@@ -229,13 +229,20 @@ async fn a_body_under_way_waits_when_reports_become_refusals() {
     let live = guard.live_settings();
     live.update(|settings| settings.layer = settings.layer.report_only(false))
         .unwrap();
-    assert!(
-        matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))),
-        "it is here already"
-    );
-    assert!(poll(pin!(body.frame())).is_pending());
-    while ledger.step() {}
-    let Poll::Ready(Some(Err(error))) = poll(pin!(body.frame())) else {
+    let mut next = || {
+        assert!(
+            poll(pin!(body.frame())).is_pending(),
+            "nothing is handed on before it is paid for"
+        );
+        loop {
+            assert!(ledger.step(), "the store is asked");
+            if let Poll::Ready(frame) = poll(pin!(body.frame())) {
+                break frame;
+            }
+        }
+    };
+    assert!(matches!(next(), Some(Ok(_))));
+    let Some(Err(error)) = next() else {
         panic!("4 MiB are all there is")
     };
     assert!(error.refusal().is_some());

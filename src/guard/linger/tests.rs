@@ -18,8 +18,8 @@ fn parts(version: Version, expect: Option<&'static str>) -> Parts {
 }
 
 #[tokio::test]
-async fn each_kind_of_request_has_its_farewell() {
-    use Farewell::{Drain, Drop, Hold, Read};
+async fn each_kind_of_request_has_its_policy() {
+    use DrainPolicy::{Drain, Drop, Hold, Read};
     use Version as V;
     let usual = Linger::default();
     let small = SizeHint::with_exact(SMALL);
@@ -39,24 +39,24 @@ async fn each_kind_of_request_has_its_farewell() {
         (usual.hold_for(Duration::ZERO), V::HTTP_2, None, small, (Drop, false)),
         (Linger::off(), V::HTTP_2, None, small, (Drop, false)),
     ] {
-        let told = Lingering::new(settings).farewell(&parts(version, expect), &length);
+        let told = LingerState::new(settings).policy(&parts(version, expect), &length);
         assert_eq!(told, expected, "{version:?} {expect:?} {length:?}");
     }
     for (settings, is_http1, expected) in [
-        (usual, true, Hold),
-        (usual, false, Read),
-        (usual.on_http2(false), false, Drop),
-        (Linger::off(), true, Drop),
+        (usual, true, Some(Hold)),
+        (usual, false, Some(Read)),
+        (usual.on_http2(false), false, None),
+        (Linger::off(), true, None),
     ] {
-        assert_eq!(Lingering::new(settings).farewell_mid_stream(is_http1), expected);
+        assert_eq!(LingerState::new(settings).policy_after_admission(is_http1), expected);
     }
 }
 
 #[test]
 fn without_a_runtime_nothing_can_be_kept() {
-    let lingering = Lingering::new(Linger::default());
-    let told = lingering.farewell(&parts(Version::HTTP_11, None), &SizeHint::with_exact(5));
-    assert_eq!(told, (Farewell::Drop, true));
+    let lingering = LingerState::new(Linger::default());
+    let told = lingering.policy(&parts(Version::HTTP_11, None), &SizeHint::with_exact(5));
+    assert_eq!(told, (DrainPolicy::Drop, true));
 }
 
 /// Frames of these sizes, then nothing for now, or the end.
@@ -109,16 +109,16 @@ fn of_what_is_here_a_small_body_is_read() {
         (&[0; WHOLE + 1], true, false, 1),
     ] {
         let mut body = Frames::new(sizes, ends);
-        assert_eq!((ends_at_once(&mut body), body.sizes.len()), (is_all, left));
+        assert_eq!((drain_buffered(&mut body), body.sizes.len()), (is_all, left));
     }
 }
 
 #[tokio::test]
 async fn so_much_is_read_and_a_body_that_goes_on_is_held_where_that_makes_sense() {
-    use Farewell::{Drain, Drop, Hold, Read};
+    use DrainPolicy::{Drain, Drop, Hold, Read};
     const WHOLE: usize = SMALL as usize;
     let hour = Linger::default().read_at_most(10).hold_for(Duration::from_secs(3600));
-    for (sizes, ends, farewell, read, left) in [
+    for (sizes, ends, policy, read, left) in [
         (&[9, 1, 1][..], true, Hold, 2, 1),
         (&[9, 1], true, Hold, 2, 0),
         (&[9], true, Hold, 1, 0),
@@ -130,14 +130,14 @@ async fn so_much_is_read_and_a_body_that_goes_on_is_held_where_that_makes_sense(
         (&[WHOLE - 1], false, Drain, 1, 1),
         (&[9], true, Drop, 0, 0),
     ] {
-        let lingering = Lingering::new(hour);
+        let lingering = LingerState::new(hour);
         let body = Frames::new(sizes, ends);
         let seen = body.read.clone();
-        lingering.keep(body, farewell);
+        lingering.keep(body, policy);
         tokio::task::yield_now().await;
         let bodies = Arc::strong_count(&seen) - 1;
-        assert_eq!((seen.load(Relaxed), bodies), (read, left), "{sizes:?} {farewell:?}");
-        let takes_a_place = matches!(farewell, Hold | Read);
+        assert_eq!((seen.load(Relaxed), bodies), (read, left), "{sizes:?} {policy:?}");
+        let takes_a_place = matches!(policy, Hold | Read);
         assert_eq!(lingering.now(), if takes_a_place { left } else { 0 });
         assert_eq!((lingering.so_far(), lingering.overflow()), (takes_a_place.into(), 0));
         assert!(lingering.can_linger());
@@ -146,30 +146,30 @@ async fn so_much_is_read_and_a_body_that_goes_on_is_held_where_that_makes_sense(
 
 #[tokio::test]
 async fn what_is_here_when_the_time_is_up_is_read() {
-    let lingering = Lingering::new(Linger::default().hold_for(Duration::ZERO));
-    for (ends, farewell) in [
-        (true, Farewell::Drain),
-        (false, Farewell::Drain),
-        (false, Farewell::Hold),
+    let lingering = LingerState::new(Linger::default().hold_for(Duration::ZERO));
+    for (ends, policy) in [
+        (true, DrainPolicy::Drain),
+        (false, DrainPolicy::Drain),
+        (false, DrainPolicy::Hold),
     ] {
         let body = Frames::new(&[9, 1], ends);
         let seen = body.read.clone();
-        lingering.keep(body, farewell);
+        lingering.keep(body, policy);
         while Arc::strong_count(&seen) > 1 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(seen.load(Relaxed), 2, "{farewell:?}");
+        assert_eq!(seen.load(Relaxed), 2, "{policy:?}");
     }
 }
 
 #[tokio::test]
 async fn a_small_body_needs_no_place() {
-    let lingering = Lingering::new(Linger::default().connections(1));
+    let lingering = LingerState::new(Linger::default().connections(1));
     let bodies = [(); 3].map(|()| Frames::new(&[], false));
     let seen = bodies.each_ref().map(|body| body.read.clone());
-    lingering.keep(Frames::new(&[], false), Farewell::Hold);
+    lingering.keep(Frames::new(&[], false), DrainPolicy::Hold);
     for body in bodies {
-        lingering.keep(body, Farewell::Drain);
+        lingering.keep(body, DrainPolicy::Drain);
     }
     tokio::task::yield_now().await;
     assert!(seen.iter().all(|seen| Arc::strong_count(seen) == 2));
@@ -178,10 +178,10 @@ async fn a_small_body_needs_no_place() {
 
 #[tokio::test]
 async fn when_the_time_is_up_the_place_is_free_for_another() {
-    let lingering = Lingering::new(Linger::default().hold_for(Duration::from_millis(1)).connections(1));
+    let lingering = LingerState::new(Linger::default().hold_for(Duration::from_millis(1)).connections(1));
     for kept in 1..3 {
-        lingering.keep(Frames::new(&[9], false), Farewell::Hold);
-        lingering.keep(Frames::new(&[9], false), Farewell::Hold);
+        lingering.keep(Frames::new(&[9], false), DrainPolicy::Hold);
+        lingering.keep(Frames::new(&[9], false), DrainPolicy::Hold);
         assert_eq!(
             (lingering.now(), lingering.so_far(), lingering.overflow()),
             (1, kept, kept)
@@ -195,9 +195,9 @@ async fn when_the_time_is_up_the_place_is_free_for_another() {
 #[test]
 fn a_runtime_without_time_lingers_like_others() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("no timer");
-    let lingering = Lingering::new(Linger::default().hold_for(Duration::from_millis(1)));
+    let lingering = LingerState::new(Linger::default().hold_for(Duration::from_millis(1)));
     runtime.block_on(async {
-        lingering.keep(Frames::new(&[9], false), Farewell::Hold);
+        lingering.keep(Frames::new(&[9], false), DrainPolicy::Hold);
         assert_eq!(lingering.now(), 1);
         while lingering.now() > 0 {
             tokio::task::yield_now().await;

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     admission::{Limits, LiveLimits},
     capacity::Reason,
-    respond::{LengthHints, RefusalWriter, TemporaryStatus, Wanted, class_of, wanted},
+    respond::{Estimate, LengthHints, RefusalWriter, TemporaryStatus, class_of, estimate},
     test_util::ScriptedBody,
 };
 
@@ -387,7 +387,7 @@ fn a_renderer_can_build_on_a_protocol() {
         ..RefusalWriter::default()
     };
     let parts = || parts("PUT", "/there", &[("accept", "text/html")]);
-    let late = answers.late_context((&parts()).into(), true, None);
+    let late = answers.late_context((&parts()).into(), None);
     for response in [
         answer_to(&answers, Reason::Space, parts()),
         answers.write_late(Refusal::new(Reason::Space), late, None),
@@ -402,16 +402,14 @@ fn a_renderer_can_build_on_a_protocol() {
 fn late_answers_remember_the_protocol() {
     let answers = RefusalWriter::default();
     let grpc = parts("POST", "/p.S/M", &[("content-type", "application/grpc")]);
-    for dialect in [None, wanted_of(&grpc).dialect] {
-        let late = answers.late_context((&grpc).into(), false, dialect);
-        let response = answers.write_late(Refusal::new(Reason::Space), late, None);
-        assert_eq!(response.headers()["grpc-status"], "8");
-    }
+    let late = answers.late_context((&grpc).into(), estimate_of(&grpc).dialect);
+    let response = answers.write_late(Refusal::new(Reason::Space), late, None);
+    assert_eq!(response.headers()["grpc-status"], "8");
 }
 
-fn wanted_of(parts: &Parts) -> Wanted {
+fn estimate_of(parts: &Parts) -> Estimate {
     let body = ScriptedBody::new();
-    wanted(class_of(&parts.method), parts.into(), &body, &LengthHints::default())
+    estimate(class_of(&parts.method), parts.into(), &body, &LengthHints::default())
 }
 
 /// Nobody looks at the headers of a request of known length; the service did, and a page takes the place of a page.
@@ -424,7 +422,7 @@ fn late_answers_of_known_length_are_as_the_service_s_own() {
     };
     let parts = parts("PUT", "/", &[("accept", "text/plain")]);
     let late = |answers: &RefusalWriter, replaced: Option<&'static str>| {
-        let late = answers.late_context((&parts).into(), true, None);
+        let late = answers.late_context((&parts).into(), None);
         let mut headers = HeaderMap::new();
         if let Some(content_type) = replaced {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -9,12 +9,12 @@ use std::{
 };
 
 use super::{Keeper, LeaseStore, keeper::lock};
-use crate::tenant::Core;
+use crate::tenant::LedgerInner;
 
 /// The two threads of a ledger with leases: one talks to the store and may be held up by it, the other sees to it that
 /// nobody waits for too long.
 pub(in crate::tenant) struct Threads {
-    core: Arc<Core>,
+    core: Arc<LedgerInner>,
     /// Hears when the store has been told the last.
     closed: Mutex<Option<Receiver<()>>>,
 }
@@ -23,7 +23,7 @@ pub(in crate::tenant) struct Threads {
 const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Threads {
-    pub(in crate::tenant) fn start(core: Arc<Core>, mut store: Box<dyn LeaseStore>) -> io::Result<Self> {
+    pub(in crate::tenant) fn start(core: Arc<LedgerInner>, mut store: Box<dyn LeaseStore>) -> io::Result<Self> {
         let (closing, closed) = mpsc::channel();
         let own = core.clone();
         thread::Builder::new()

@@ -3,7 +3,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use super::{Limits, LimitsFile, LimitsFileError};
 use crate::{
     capacity::{Event, Observer, notify},
-    tenant::{Core, Limit},
+    tenant::{LedgerInner, Limit},
 };
 
 /// What a ledger was configured with beside its file: it holds where the file says nothing.
@@ -14,7 +14,7 @@ pub(in crate::tenant) struct Configured {
 
 /// Gives a ledger the limits of a file, now and whenever they change, until what this returns is dropped.
 pub(in crate::tenant) fn attach(
-    core: &Arc<Core>,
+    core: &Arc<LedgerInner>,
     path: PathBuf,
     configured: Configured,
     observers: Vec<Arc<dyn Observer>>,

@@ -45,7 +45,7 @@ impl Node {
     }
 
     fn place(&self, tenant: &str) -> Place {
-        let found = self.accounts.table.enter(tenant, || LEASED);
+        let found = self.accounts.table.acquire(tenant, || LEASED);
         found.expect("there is room")
     }
 

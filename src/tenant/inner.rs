@@ -7,7 +7,7 @@ use super::{
 };
 
 /// What the handles of a ledger share with requests and threads.
-pub(crate) struct Core {
+pub(crate) struct LedgerInner {
     pub(super) name: Arc<str>,
     pub(super) accounts: Accounts,
     pub(super) keeper: Option<Keeper>,
@@ -24,18 +24,18 @@ pub(crate) enum Attempt {
     Waits(Place, Arc<Waiter>),
 }
 
-impl Core {
+impl LedgerInner {
     /// Finds a tenant's account, or makes one.
     #[inline]
-    pub(crate) fn enter(&self, tenant: &str) -> Option<Place> {
+    pub(crate) fn acquire(&self, tenant: &str) -> Option<Place> {
         let bound = |name: &str| match self.keeper {
             None => self.accounts.limits.bound_of(name),
             Some(_) => super::entry::LEASED,
         };
         let table = &self.accounts.table;
-        table.enter(tenant, || bound(tenant)).or_else(|| {
+        table.acquire(tenant, || bound(tenant)).or_else(|| {
             let overflow = self.overflow.as_deref()?;
-            table.enter(overflow, || bound(overflow))
+            table.acquire(overflow, || bound(overflow))
         })
     }
 
@@ -45,10 +45,10 @@ impl Core {
         if self.keeper.is_none() && bytes > 0 {
             return match self.charge_in_memory(tenant, bytes) {
                 Ok(place) => Attempt::Granted(place),
-                Err(short) => self.attempt_elsewhere(bytes, short),
+                Err(short) => self.charge_overflow_tenant(bytes, short),
             };
         }
-        let Some(place) = self.enter(tenant) else {
+        let Some(place) = self.acquire(tenant) else {
             return Attempt::Denied(Denied::new(DeniedKind::Unknown));
         };
         match self.charge_more(place, bytes, may_wait) {
@@ -69,7 +69,7 @@ impl Core {
     }
 
     #[cold]
-    fn attempt_elsewhere(&self, bytes: u64, short: Short) -> Attempt {
+    fn charge_overflow_tenant(&self, bytes: u64, short: Short) -> Attempt {
         let short = match (short, self.overflow.as_deref()) {
             (Short::NoRoom, Some(overflow)) => match self.charge_in_memory(overflow, bytes) {
                 Ok(place) => return Attempt::Granted(place),
@@ -119,14 +119,14 @@ impl Core {
     }
 
     /// Charges bytes whatever the limit says; they are reserved, not stored.
-    pub(crate) fn force(&self, tenant: &str, bytes: u64) -> Option<Place> {
-        let place = self.enter(tenant)?;
-        self.force_at(place, bytes);
+    pub(crate) fn charge_unchecked(&self, tenant: &str, bytes: u64) -> Option<Place> {
+        let place = self.acquire(tenant)?;
+        self.charge_unchecked_at(place, bytes);
         Some(place)
     }
 
     /// The same on an account that the caller has in hand.
-    pub(crate) fn force_at(&self, place: Place, bytes: u64) {
+    pub(crate) fn charge_unchecked_at(&self, place: Place, bytes: u64) {
         self.accounts.table.entry(place.index).charge(bytes);
         if let Some(keeper) = &self.keeper {
             keeper.ask(&self.accounts, place);
@@ -276,9 +276,9 @@ impl Core {
     }
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for LedgerInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
+        f.debug_struct("LedgerInner")
             .field("name", &self.name)
             .field("accounts", &self.accounts)
             .finish_non_exhaustive()

@@ -1,0 +1,176 @@
+use std::{any::Any, pin::Pin, sync::Arc};
+
+use super::{
+    holder::Reservation,
+    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody},
+};
+use crate::{
+    admission::{StorageFailure, Stored},
+    capacity::{Reason, Refusal},
+    sync::atomic::Ordering::Relaxed,
+};
+
+/// The response future's part of a reservation.
+#[derive(Debug)]
+pub(crate) struct ResponseReservation {
+    /// None where nothing is reserved, or once the response is decided.
+    reservation: Option<Reservation>,
+    /// The handler has a handle, which may outlive the response.
+    is_exposed: bool,
+}
+
+impl ResponseReservation {
+    #[inline(always)]
+    pub(super) const fn new(reservation: Reservation) -> Self {
+        Self {
+            reservation: Some(reservation),
+            is_exposed: false,
+        }
+    }
+
+    /// Of a request that reserves nothing.
+    #[inline(always)]
+    pub(crate) const fn none() -> Self {
+        Self {
+            reservation: None,
+            is_exposed: false,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_some(&self) -> bool {
+        self.reservation.is_some()
+    }
+
+    /// Whether the response has to be looked at: the body was cut off, or tenants are charged.
+    #[inline(always)]
+    pub(crate) fn needs_inspection(&self) -> bool {
+        let exceptions = self.reservation.as_ref().map_or(0, |held| held.slot().exceptions());
+        exceptions & (CUT_OFF | CHARGES_TENANTS) != 0
+    }
+
+    /// A handle for the handler.
+    pub(crate) fn expose(&mut self) -> Option<Reservation> {
+        self.is_exposed = true;
+        self.reservation.clone()
+    }
+
+    /// The refusal that cut the body off, if it was.
+    pub(crate) fn cut_off(&self) -> Option<Refusal> {
+        let slot = self.reservation.as_ref()?.slot();
+        if slot.exceptions() & CUT_OFF == 0 {
+            return None;
+        }
+        slot.rare().refusal.clone()
+    }
+
+    /// The storage itself failed. Returns the refusal, unless refusals are only reported.
+    #[cold]
+    pub(crate) fn storage_failed(&self, failure: StorageFailure) -> Option<Refusal> {
+        let slot = self.reservation.as_ref()?.slot();
+        let context = slot.figures.context()?;
+        let rules = context.rules();
+        // A user's quota (`EDQUOT`) and the largest file (`EFBIG`) say nothing about the room of others.
+        if matches!(failure.reason(), Reason::Space | Reason::ReadOnly) {
+            let scopes = rules.resources.iter().zip(&slot.figures.scopes);
+            for (resource, _) in scopes.filter(|(_, scope)| scope.stores_bodies()) {
+                resource.exhaust();
+            }
+        }
+        let refusal = rules.refusal(failure.reason(), None, None).into_mid_stream();
+        rules.counters.count_late();
+        rules.record_refusal(&refusal).then_some(refusal)
+    }
+
+    pub(crate) fn charges_tenants(&self) -> bool {
+        self.exceptions() & CHARGES_TENANTS != 0
+    }
+
+    /// Notes what the response says of the tenants' accounts: whether the body's bytes are stored, or how many exactly.
+    pub(crate) fn note_outcome(&self, is_stored: bool, stored: Option<Stored>) {
+        if let Some(reservation) = &self.reservation {
+            if let Some(tenants) = &mut reservation.slot().rare().tenants {
+                tenants.note_outcome(is_stored, stored);
+            }
+        }
+    }
+
+    /// Notes something for the end of the request.
+    #[inline(always)]
+    pub(crate) fn set_note(&self, note: u8) {
+        if let Some(reservation) = &self.reservation {
+            reservation.slot().note.store(note, Relaxed);
+        }
+    }
+
+    /// Keeps the request's head for its end.
+    pub(crate) fn keep_head(&self, head: Box<dyn Any + Send>) {
+        if let Some(reservation) = &self.reservation {
+            reservation.slot().rare().head = Some(head);
+            reservation.slot().set(KEEPS_HEAD);
+        }
+    }
+
+    /// What the layer noted of the request.
+    pub(crate) fn note(&self) -> u8 {
+        self.reservation
+            .as_ref()
+            .map_or(0, |reservation| reservation.slot().note.load(Relaxed))
+    }
+
+    /// What the layer kept of the request's head.
+    pub(crate) fn take_head(&self) -> Option<Box<dyn Any + Send>> {
+        if self.exceptions() & KEEPS_HEAD == 0 {
+            return None;
+        }
+        self.reservation.as_ref()?.slot().rare().head.take()
+    }
+
+    /// What keeps the body that the handler has dropped before its end, until the client can have read a refusal.
+    pub(crate) fn keep_parked_body(&self, context: &LayerContext) -> Option<Box<dyn Any + Send>> {
+        self.take_parked_body()?.keep(context, self.note())
+    }
+
+    fn take_parked_body(&self) -> Option<Pin<Box<dyn ParkedBody>>> {
+        if self.exceptions() & PARKS_BODY == 0 {
+            return None;
+        }
+        self.reservation.as_ref()?.slot().rare().parked_body.take()
+    }
+
+    /// What else the layer knows.
+    pub(crate) fn context(&self) -> Option<Arc<LayerContext>> {
+        self.reservation.as_ref()?.slot().figures.context()
+    }
+
+    fn exceptions(&self) -> u8 {
+        self.reservation.as_ref().map_or(0, |held| held.slot().exceptions())
+    }
+
+    /// The response is decided.
+    #[inline(always)]
+    pub(crate) fn end(&mut self) {
+        if self.is_exposed {
+            self.end_before_handle();
+        }
+        self.reservation = None;
+    }
+
+    /// A handle must not keep a parked body, and with it a connection.
+    #[cold]
+    fn end_before_handle(&mut self) {
+        if let Some(reservation) = &self.reservation {
+            reservation.slot().set(ANSWERED);
+            if let Some(body) = self.take_parked_body() {
+                reservation.slot().unpark(body);
+            }
+        }
+    }
+}
+
+impl Drop for ResponseReservation {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.end();
+    }
+}

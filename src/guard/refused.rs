@@ -1,0 +1,45 @@
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+
+use super::{
+    answering::Answering,
+    linger::{DrainPolicy, KeepOnDrop, drain_buffered, insert_close},
+    stored_body::{put_back, store},
+};
+use crate::capacity::Refusal;
+
+/// The answer to a request that is refused at its head, and the request's body, which may have to be kept for a moment.
+pub(super) struct Refused {
+    pub(super) response: Response<Bytes>,
+    pub(super) kept: Option<KeepOnDrop>,
+}
+
+impl Refused {
+    #[cold]
+    pub(super) fn new<B>(answering: &Answering, refusal: Refusal, request: Request<B>) -> Self
+    where
+        B: Body + Send + 'static,
+    {
+        let (mut parts, body) = request.into_parts();
+        let linger = &answering.linger;
+        let (policy, must_close) = linger.policy(&parts, &body.size_hint());
+        let mut response = answering.answers.write(refusal, &mut parts);
+        if must_close {
+            insert_close(response.headers_mut());
+        }
+        if policy == DrainPolicy::Drop {
+            return Self { response, kept: None };
+        }
+        // Boxed, since it need not be `Unpin` and is moved to a task.
+        let mut body = store(body, |body, _| put_back(body));
+        // A small body that is here already needs nobody to wait for it.
+        let kept = if policy == DrainPolicy::Drain && drain_buffered(&mut body) {
+            put_back(body);
+            None
+        } else {
+            Some(KeepOnDrop::new(linger.clone(), body, policy))
+        };
+        Self { response, kept }
+    }
+}

@@ -1,0 +1,114 @@
+//! Request bodies on the heap, so that one of any type can outlive the handler that dropped it.
+
+use std::{
+    any::{Any, TypeId},
+    cell::RefCell,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::admission::BodyReservation;
+
+pin_project! {
+    /// A request body in a box that threads use again, so that storing one allocates nothing.
+    pub(super) struct StoredBody<B> {
+        // None in a box that waits for its next body.
+        #[pin]
+        body: Option<B>,
+        is_ended: bool,
+        // What becomes of the body when the handler drops it. A pointer, so that dropping needs no bounds.
+        pub(super) release: Release<B>,
+    }
+}
+
+pub(super) type Boxed<B> = Pin<Box<StoredBody<B>>>;
+pub(super) type Release<B> = fn(Boxed<B>, &BodyReservation);
+
+/// How many boxes of one type a thread keeps at most.
+const KEPT: usize = 8192;
+
+thread_local! {
+    /// Boxes without a body, by the type of body that they had.
+    static KEPT_BOXES: RefCell<Vec<(TypeId, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Puts a body into a box.
+#[inline(always)]
+pub(super) fn store<B: 'static>(body: B, release: Release<B>) -> Boxed<B> {
+    match with_boxes(Vec::pop).flatten() {
+        Some(mut stored) => {
+            let mut this = stored.as_mut().project();
+            this.body.set(Some(body));
+            *this.is_ended = false;
+            stored
+        }
+        None => Box::pin(StoredBody {
+            body: Some(body),
+            is_ended: false,
+            release,
+        }),
+    }
+}
+
+/// Drops the body, and keeps its box.
+#[inline(always)]
+pub(super) fn put_back<B: 'static>(mut stored: Boxed<B>) {
+    // First, since it may do anything.
+    stored.as_mut().project().body.set(None);
+    with_boxes(|boxes| {
+        if boxes.len() < KEPT {
+            boxes.push(stored);
+        }
+    });
+}
+
+/// `None` while the thread ends.
+#[inline(always)]
+fn with_boxes<B: 'static, T>(action: impl FnOnce(&mut Vec<Boxed<B>>) -> T) -> Option<T> {
+    let own = TypeId::of::<B>();
+    let find = |kept: &RefCell<Vec<(TypeId, Box<dyn Any>)>>| {
+        let mut kept = kept.try_borrow_mut().ok()?;
+        let place = match kept.iter().position(|(id, _)| *id == own) {
+            Some(place) => place,
+            None => {
+                kept.push((own, Box::new(Vec::<Boxed<B>>::new())));
+                kept.len() - 1
+            }
+        };
+        kept.get_mut(place)?.1.downcast_mut().map(action)
+    };
+    KEPT_BOXES.try_with(find).ok().flatten()
+}
+
+impl<B: Body> Body for StoredBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline(always)]
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(body.poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            *this.is_ended = true;
+        }
+        Poll::Ready(frame)
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.is_ended || self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
