@@ -112,7 +112,7 @@ where
             }
             Decided::Untracked => Self::forward(inner, request, BodyReservation::none(), ResponseReservation::none()),
             // The inner service stays as ready as it was; a permit that it took goes with it.
-            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request)),
+            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request, estimate.dialect)),
         }
     }
 }

@@ -16,6 +16,7 @@ pub use classify::{Class, Classifier, DefaultClassifier};
 #[cfg(feature = "status")]
 pub(crate) use format::Format;
 pub(crate) use length::{Estimate, LengthHints, estimate};
+pub(crate) use protocol::Dialect;
 #[cfg(feature = "grpc-details")]
 pub use protocol::GrpcWithDetails;
 pub use protocol::Protocol;

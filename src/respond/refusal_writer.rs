@@ -57,14 +57,14 @@ impl RefusalWriter {
         }
     }
 
-    /// Writes the answer to a request that is refused at once.
-    pub(crate) fn write(&self, refusal: Refusal, parts: &mut Parts) -> Response<Bytes> {
+    /// Writes the answer to a request that is refused at once. Its dialect may be known already.
+    pub(crate) fn write(&self, refusal: Refusal, dialect: Option<Dialect>, parts: &mut Parts) -> Response<Bytes> {
         if let Some(renderer) = &self.renderer {
             return self.render(&**renderer, refusal, &Head::taken_from(parts));
         }
         let dialect = match self.protocol {
             Some(protocol) => Dialect::resolve(protocol, &parts.headers),
-            None => Dialect::detect(HeadRef::from(&*parts)),
+            None => dialect.unwrap_or_else(|| Dialect::detect(HeadRef::from(&*parts))),
         };
         // The request's maps become those of the answer: they have room already, and allocating others takes as long as
         // a decision.

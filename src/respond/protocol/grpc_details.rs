@@ -83,7 +83,11 @@ mod tests {
             ..RefusalWriter::default()
         };
         let request = Request::post("/p.S/M").header("content-type", content_type).body(());
-        answers.write(Refusal::new(reason), &mut request.expect("a request").into_parts().0)
+        answers.write(
+            Refusal::new(reason),
+            None,
+            &mut request.expect("a request").into_parts().0,
+        )
     }
 
     fn status(response: &Response<Bytes>) -> Status {
@@ -135,7 +139,7 @@ mod tests {
                 detailed.headers_mut().remove(DETAILS).expect("details");
                 let request = Request::post("/p.S/M").header("content-type", content_type).body(());
                 let mut parts = request.expect("a request").into_parts().0;
-                let plain = RefusalWriter::default().write(Refusal::new(reason), &mut parts);
+                let plain = RefusalWriter::default().write(Refusal::new(reason), None, &mut parts);
                 assert_eq!(detailed.headers()["content-type"], expected);
                 for name in ["content-type", "cache-control", "grpc-status", "grpc-message"] {
                     assert_eq!(detailed.headers().get(name), plain.headers().get(name), "{name}");

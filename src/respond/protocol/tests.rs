@@ -19,7 +19,7 @@ fn parts(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn answer_to(answers: &RefusalWriter, reason: Reason, mut parts: Parts) -> Response<Bytes> {
-    answers.write(Refusal::new(reason), &mut parts)
+    answers.write(Refusal::new(reason), None, &mut parts)
 }
 
 fn answer(reason: Reason, protocol: Protocol) -> Response<Bytes> {
