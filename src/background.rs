@@ -38,7 +38,6 @@ pub(crate) fn every<T: Periodic + 'static>(period: Duration, task: &Arc<T>) {
 }
 
 /// Keeps the value, and drops it at the first tick that finds it no longer needed.
-#[allow(dead_code, reason = "layers keep what outlives them here")]
 pub(crate) fn keep_until(kept: Box<dyn Kept>) {
     register(|registry| registry.kept.push(kept));
 }

@@ -1,9 +1,9 @@
 use std::{error::Error, fmt, sync::Arc};
 
-/// Why a request was not admitted, before any protocol has put it into its own words.
+/// The reason and the figures of a refused request, independent of any protocol.
 ///
-/// Every refusing response carries it in its extensions, whatever renders the body. The figures in it are for the
-/// operator; the built-in answers show none of them to the client.
+/// Every refusing response carries it in its extensions, whatever renders the body. The figures are for the operator; the
+/// built-in answers show none of them to the client.
 ///
 /// ```
 /// use tower_storage_guard::{Reason, Refusal};
@@ -16,19 +16,20 @@ pub struct Refusal {
     parts: RefusalParts,
 }
 
-/// What a refusal knows.
+/// What a refusal knows. Its names are shared: a refusal is kept in the reservation, in the body's error and in the
+/// response, and cloning it allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RefusalParts {
     pub(crate) reason: Reason,
     pub(crate) resource: Option<Arc<str>>,
-    pub(crate) tenant: Option<Box<str>>,
+    pub(crate) tenant: Option<Arc<str>>,
     pub(crate) requested: Option<u64>,
     pub(crate) limit: Option<u64>,
     pub(crate) mid_stream: bool,
 }
 
 impl Refusal {
-    /// A refusal that knows its reason and nothing else; for the tests of a renderer, or a handler's own answers.
+    /// Creates a refusal without figures, for the tests of a renderer or a handler's own answers.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
         Self::from_parts(RefusalParts {
@@ -50,19 +51,19 @@ impl Refusal {
         self
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.parts.reason
     }
 
-    /// Whether the same request could never be admitted, however long the client waits.
+    /// Returns whether the same request could never be admitted, however long the client waits.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         self.parts.reason.is_permanent()
     }
 
-    /// The tenant whose limit it was, if it was that. Not meant for clients.
+    /// The tenant whose limit was reached, if it was a tenant's. Not meant for clients.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.parts.tenant.as_deref()
@@ -74,7 +75,7 @@ impl Refusal {
         self.parts.resource.as_deref()
     }
 
-    /// How many bytes were asked for, as far as that was known.
+    /// The bytes that were asked for, as far as that was known.
     #[must_use]
     pub const fn requested(&self) -> Option<u64> {
         self.parts.requested
@@ -87,7 +88,7 @@ impl Refusal {
         self.parts.limit
     }
 
-    /// Whether the request had been admitted and was refused while its body was arriving, or by the storage itself.
+    /// Returns whether the request was admitted first, and refused while its body arrived or by the storage itself.
     #[must_use]
     pub const fn is_mid_stream(&self) -> bool {
         self.parts.mid_stream
@@ -102,7 +103,7 @@ impl fmt::Display for Refusal {
 
 impl Error for Refusal {}
 
-/// The reasons to refuse a request. With which status each is told says [`Refusal::status`].
+/// A reason to refuse a request. [`Refusal::status`] has the status for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
@@ -120,11 +121,11 @@ pub enum Reason {
     Quota,
     /// Larger than a tenant's whole quota. Permanent.
     ExceedsQuota,
-    /// It is not known on whose account it is.
+    /// The request names no tenant.
     UnknownTenant,
-    /// It is unknown how much room there is: the probe fails or its figures are too old.
+    /// The room is not known: the probe fails or its last reading is too old.
     Unmeasured,
-    /// The length must be told beforehand and was not.
+    /// The layer requires a length, and the request has none.
     LengthRequired,
 }
 
@@ -143,7 +144,7 @@ impl Reason {
         Self::LengthRequired,
     ];
 
-    /// Whether waiting cannot help.
+    /// Returns whether waiting cannot help.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
         matches!(self, Self::TooLarge | Self::ExceedsCapacity | Self::ExceedsQuota)
@@ -194,7 +195,7 @@ impl fmt::Display for Reason {
 mod tests {
     use super::*;
 
-    /// Dashboards and alerts go by them.
+    /// Dashboards and alerts rely on them.
     #[test]
     fn names_are_stable() {
         let names = Reason::ALL.map(Reason::name);
@@ -244,5 +245,7 @@ mod tests {
         assert_eq!((known.resource(), known.tenant()), (Some("users"), Some("alice")));
         assert_eq!((known.requested(), known.limit()), (Some(7), Some(5)));
         assert_eq!(known.to_string(), "the storage quota is used up");
+        let names = |refusal: &Refusal| [refusal.resource(), refusal.tenant()].map(|name| name.map(str::as_ptr));
+        assert_eq!(names(&known.clone()), names(&known), "clones share the names");
     }
 }

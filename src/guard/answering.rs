@@ -3,11 +3,11 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::linger::LingerState;
-use crate::{admission::LayerContext, respond::Answers};
+use crate::{admission::LayerContext, respond::RefusalWriter};
 
 /// What a layer needs to answer requests under way. They reach it through their reservations.
 pub(super) struct Answering {
-    pub(super) answers: Answers,
+    pub(super) answers: RefusalWriter,
     pub(super) linger: Arc<LingerState>,
     pub(super) stored_if: Option<Box<StoredIf>>,
 }

@@ -13,7 +13,7 @@ use crate::{
     capacity::{BuildError, Charge, Observer, SizeModel, WriteBuffer},
     resource::Resource,
     respond::{
-        Answers, Classifier, Key, LengthHints, MissingTenant, Protocol, Renderer, RetryAfter, TemporaryStatus,
+        Classifier, Key, LengthHints, MissingTenant, Protocol, RefusalWriter, Renderer, RetryAfter, TemporaryStatus,
         TenantKey,
     },
     tenant::{Ledger, is_name},
@@ -30,7 +30,7 @@ pub struct StorageGuardBuilder {
     classifier: Option<Box<dyn Classifier>>,
     essential: Option<Box<Essential>>,
     length_hints: LengthHints,
-    answers: Answers,
+    answers: RefusalWriter,
     linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
     expose_reservation: bool,
@@ -49,7 +49,7 @@ impl StorageGuardBuilder {
             classifier: None,
             essential: None,
             length_hints: LengthHints::default(),
-            answers: Answers::default(),
+            answers: RefusalWriter::default(),
             linger: Linger::default(),
             observers: Vec::new(),
             expose_reservation: false,
@@ -226,11 +226,11 @@ impl StorageGuardBuilder {
             && self.essential.is_none()
             && !self.length_hints.is_always()
             && !self.expose_reservation
-            && !self.answers.remembers_always();
+            && !self.answers.always_needs_context();
         let (ledgers, tenant_keys): (Vec<_>, _) = self.tenants.into_iter().unzip();
         let limits = Arc::new(LiveLimits::new(self.limits));
         let answering = Arc::new(Answering {
-            answers: Answers {
+            answers: RefusalWriter {
                 limits: limits.clone(),
                 ..self.answers
             },

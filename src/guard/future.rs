@@ -25,7 +25,7 @@ use crate::{
     BoxError,
     admission::{Admitted, BodyReservation, ResponseReservation, StorageFailure},
     capacity::Refusal,
-    respond::{Estimate, HeadRef, Remembered},
+    respond::{Estimate, HeadRef, LateContext},
 };
 
 pin_project! {
@@ -112,7 +112,7 @@ where
             }
             Decided::Untracked => Self::forward(inner, request, BodyReservation::none(), ResponseReservation::none()),
             // The inner service stays as ready as it was; a permit that it took goes with it.
-            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request)),
+            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request, estimate.dialect)),
         }
     }
 }
@@ -126,8 +126,8 @@ fn remember<B>(
     is_exposed: bool,
 ) -> Admitted {
     let (body, response) = admitted;
-    let Remembered { code, head } = answering.answers.remember(HeadRef::of(request), estimate.spoken);
-    response.set_note(u8::from(is_http1(request.version())) | code << DIALECT_SHIFT);
+    let LateContext { dialect, head } = answering.answers.late_context(HeadRef::of(request), estimate.dialect);
+    response.set_note(u8::from(is_http1(request.version())) | dialect << DIALECT_SHIFT);
     if let Some(head) = head {
         response.keep_head(head);
     }
@@ -254,13 +254,11 @@ fn into_response<R>(
 ) -> Option<Response<ResponseBody<R>>> {
     let context = reservation.context()?;
     let note = reservation.note();
-    let remembered = Remembered {
-        code: note >> DIALECT_SHIFT,
+    let late = LateContext {
+        dialect: note >> DIALECT_SHIFT,
         head: reservation.take_head().and_then(|head| head.downcast().ok()),
     };
-    let mut response = Answering::of(&context)
-        .answers
-        .answer_late(refusal, remembered, replaced);
+    let mut response = Answering::of(&context).answers.write_late(refusal, late, replaced);
     if note & HTTP1 != 0 {
         insert_close(response.headers_mut());
     }

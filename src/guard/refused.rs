@@ -7,7 +7,7 @@ use super::{
     linger::{DrainPolicy, KeepOnDrop, drain_buffered, insert_close},
     stored_body::{put_back, store},
 };
-use crate::capacity::Refusal;
+use crate::{capacity::Refusal, respond::Dialect};
 
 /// The answer to a request that is refused at its head, and the request's body, which may have to be kept for a moment.
 pub(super) struct Refused {
@@ -17,14 +17,14 @@ pub(super) struct Refused {
 
 impl Refused {
     #[cold]
-    pub(super) fn new<B>(answering: &Answering, refusal: Refusal, request: Request<B>) -> Self
+    pub(super) fn new<B>(answering: &Answering, refusal: Refusal, request: Request<B>, dialect: Option<Dialect>) -> Self
     where
         B: Body + Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
         let linger = &answering.linger;
         let (policy, must_close) = linger.policy(&parts, &body.size_hint());
-        let mut response = answering.answers.answer(refusal, &mut parts);
+        let mut response = answering.answers.write(refusal, dialect, &mut parts);
         if must_close {
             insert_close(response.headers_mut());
         }

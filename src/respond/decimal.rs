@@ -1,37 +1,21 @@
+use std::sync::LazyLock;
+
 use http::HeaderValue;
 
-/// A number as a header's value; the small ones, as most lengths and times are, without allocating.
+/// Writes a number as a header's value. Up to 999, as most times are, that allocates nothing.
 pub(super) fn decimal(number: u32) -> HeaderValue {
-    let digits = match number {
-        0..10 => ONE.get(number as usize..),
-        10..100 => TWO.get(2 * (number as usize - 10)..),
-        100..300 => THREE.get(3 * (number as usize - 100)..),
-        _ => None,
+    /// `000` to `999`, one after the other.
+    static DIGITS: LazyLock<String> = LazyLock::new(|| (0..1000).map(|number| format!("{number:03}")).collect());
+    let leading_zeros = match number {
+        0..10 => 2,
+        10..100 => 1,
+        100..1000 => 0,
+        _ => return number.into(),
     };
-    let length = match number {
-        0..10 => 1,
-        10..100 => 2,
-        _ => 3,
-    };
-    let digits = digits.and_then(|digits| digits.get(..length));
+    let start = 3 * number as usize;
+    let digits = DIGITS.get(start + leading_zeros..start + 3);
     digits.map_or_else(|| number.into(), HeaderValue::from_static)
 }
-
-const ONE: &str = "0123456789";
-#[rustfmt::skip]
-const TWO: &str = "\
-    101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354\
-    555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899\
-";
-#[rustfmt::skip]
-const THREE: &str = "\
-    100101102103104105106107108109110111112113114115116117118119120121122123124125126127128129130131132133\
-    134135136137138139140141142143144145146147148149150151152153154155156157158159160161162163164165166167\
-    168169170171172173174175176177178179180181182183184185186187188189190191192193194195196197198199200201\
-    202203204205206207208209210211212213214215216217218219220221222223224225226227228229230231232233234235\
-    236237238239240241242243244245246247248249250251252253254255256257258259260261262263264265266267268269\
-    270271272273274275276277278279280281282283284285286287288289290291292293294295296297298299\
-";
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +23,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_ever() {
-        for number in (0..1000).chain([4096, u32::MAX]) {
+        for number in (0..1010).chain([4096, u32::MAX]) {
             assert_eq!(decimal(number), HeaderValue::from(number));
         }
     }

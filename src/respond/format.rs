@@ -1,7 +1,6 @@
 use http::{HeaderMap, HeaderValue, header::ACCEPT};
 
-/// The kind of document a client prefers, of those we have. Small and `Copy`, so that it can be kept for an answer that
-/// comes late, when the request's head is long gone.
+/// The format of an answer in plain HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
     /// `application/problem+json`, RFC 9457.
@@ -14,8 +13,10 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// By `Accept` (RFC 9110 section 12.5.1). Problem details where nothing else is clearly preferred, also when none of
-    /// ours is acceptable: an answer in a wrong format is better than none.
+    /// Negotiates the format by `Accept` (RFC 9110 section 12.5.1).
+    ///
+    /// Problem details are the default, also when no format is acceptable: an answer in the wrong format is better than
+    /// none.
     #[inline]
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(&ACCEPT).iter();
@@ -23,7 +24,7 @@ impl Format {
         Self::preferred_by(first, values.next().is_some(), headers)
     }
 
-    /// The same where the first `Accept` was found already, and whether there are more.
+    /// Negotiates the format where the first `Accept` was found already.
     #[inline]
     pub(super) fn preferred_by(first: Option<&HeaderValue>, has_more: bool, headers: &HeaderMap) -> Self {
         match first {
@@ -57,7 +58,7 @@ impl Format {
             } else if is("application/problem+json") {
                 problem.offer(4, quality);
             } else if is("application/json") {
-                // Who reads JSON reads this; an explicit word on problem+json counts more.
+                // JSON clients read problem+json; an explicit range for it counts more.
                 problem.offer(3, quality);
             } else if is("text/html") {
                 page.offer(3, quality);
@@ -92,7 +93,7 @@ impl Preference {
     }
 }
 
-/// `q=0.8` in thousandths; what is malformed counts as not there.
+/// Parses `q=0.8` into thousandths. A malformed parameter counts as absent.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {

@@ -3,7 +3,7 @@ use http_body::{Body, SizeHint};
 
 use super::{
     Class, HeadRef,
-    protocol::{Signs, Spoken},
+    protocol::{Dialect, ProtocolHints},
 };
 use crate::capacity::Claim;
 
@@ -12,7 +12,7 @@ use crate::capacity::Claim;
 pub(crate) struct Estimate {
     /// None: the request is exempt.
     pub(crate) claim: Option<Claim>,
-    pub(crate) spoken: Spoken,
+    pub(crate) dialect: Option<Dialect>,
 }
 
 /// Estimates what the request stores, from its class, its body's size hint and its headers.
@@ -31,7 +31,7 @@ pub(crate) fn estimate(class: Class, request: HeadRef<'_>, body: &impl Body, hin
                 bytes,
                 ..Claim::default()
             }),
-            spoken: Spoken::default(),
+            dialect: None,
         },
         _ => estimate_slow(class, request, &body, hints),
     }
@@ -40,7 +40,7 @@ pub(crate) fn estimate(class: Class, request: HeadRef<'_>, body: &impl Body, hin
 #[inline(never)]
 fn estimate_slow(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: &LengthHints) -> Estimate {
     let scan = HeaderScan::new(request.headers, hints);
-    let spoken = Spoken::by(&scan.signs, request);
+    let dialect = scan.protocol.dialect(request);
     let length = match body.exact() {
         Some(exact) => Some(exact),
         None => scan.declared().map(|declared| declared.max(body.lower())),
@@ -59,7 +59,7 @@ fn estimate_slow(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: &Le
     };
     // An empty body brings none of the bytes that a hint announces, but the handler may allocate them. In an upload protocol
     // they come with later requests.
-    if length == Some(0) && !spoken.announces_later_bytes() {
+    if length == Some(0) && !dialect.announces_later_bytes() {
         claim.may_allocate = claim.bytes;
     }
     if let Class::StoresBytes(bytes) = class {
@@ -68,7 +68,7 @@ fn estimate_slow(class: Class, request: HeadRef<'_>, body: &SizeHint, hints: &Le
     }
     Estimate {
         claim: Some(claim),
-        spoken,
+        dialect: Some(dialect),
     }
 }
 
@@ -78,7 +78,7 @@ struct HeaderScan<'a> {
     length: Option<u64>,
     is_encoded: bool,
     hinted: Option<u64>,
-    signs: Signs<'a>,
+    protocol: ProtocolHints<'a>,
 }
 
 impl<'a> HeaderScan<'a> {
@@ -89,7 +89,7 @@ impl<'a> HeaderScan<'a> {
             match text {
                 "content-length" => scan.length = scan.length.max(digits(value.as_bytes())),
                 "transfer-encoding" => scan.is_encoded = true,
-                _ => scan.signs.see(text, value),
+                _ => scan.protocol.record(text, value),
             }
             if hints.may_be(text) && hints.names.contains(name) {
                 scan.hinted = scan.hinted.max(digits(value.as_bytes()));

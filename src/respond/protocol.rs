@@ -1,15 +1,16 @@
 //! The shapes that protocols on top of HTTP give to an error.
 
 mod connect;
+mod document;
 mod git_lfs;
 mod grpc;
 #[cfg(feature = "grpc-details")]
 mod grpc_details;
-mod grpc_web;
+mod hints;
 mod oci;
 mod otlp;
 mod page;
-pub(super) mod problem;
+mod problem;
 mod resumable_upload;
 mod s3;
 mod text;
@@ -21,13 +22,14 @@ use bytes::Bytes;
 pub use grpc_details::GrpcWithDetails;
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
 
+pub(super) use self::{document::Document, hints::ProtocolHints};
 use super::{HeadRef, RenderContext, Renderer, format::Format};
-use crate::capacity::Refusal;
+use crate::capacity::{Reason, Refusal};
 
 /// A protocol on top of HTTP, with a shape of its own for errors.
 ///
-/// By default the layer finds it out from the request: by its content type, its headers, its method. A route whose
-/// clients all speak the same is better told so, because some protocols cannot be told from plain HTTP (a WebDAV `PUT`).
+/// By default the layer detects it from the request's content type, headers, method and path. Set it for a route whose
+/// clients all speak the same protocol, because some requests look like plain HTTP (a WebDAV `PUT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -41,14 +43,14 @@ pub enum Protocol {
     GrpcWeb,
     /// Connect (connectrpc.com/docs/protocol), unary or streaming by the content type.
     Connect,
-    /// S3's XML (Amazon S3 API reference, "Error responses"). What never fits is told with 400, as S3 does.
+    /// S3's XML (Amazon S3 API reference, "Error responses"). What never fits gets 400, as S3 does.
     S3,
     /// The JSON of the OCI distribution specification, "Error codes": container registries.
     Oci,
     /// Git LFS (its batch API, "Response errors").
     GitLfs,
-    /// OTLP/HTTP (OpenTelemetry protocol, "Failures"). Exporters drop what is answered with 507, so what may pass is told with 503 (or 429, if that is the
-    /// layer's temporary status).
+    /// OTLP/HTTP (OpenTelemetry protocol, "Failures"). Exporters drop what is answered with 507, so temporary refusals
+    /// get 503, or 429 if that is the layer's temporary status.
     Otlp,
     /// tus 1.0 (tus.io/protocols/resumable-upload).
     Tus,
@@ -58,16 +60,14 @@ pub enum Protocol {
 
 impl Renderer for Protocol {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        Wording::of(*self, context.headers())
-            .renderer()
-            .render(refusal, context)
+        Dialect::resolve(*self, context.headers()).render(refusal, context)
     }
 }
 
-/// A protocol and its dialect. Small and `Copy`, so that it can be kept for an answer that comes late, when the request's
-/// head is gone.
+/// A protocol, with what varies in it from client to client. One byte, so that it can be kept for a late answer, when the
+/// request's head is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Wording {
+pub(crate) enum Dialect {
     #[default]
     Problem,
     Page,
@@ -87,7 +87,7 @@ pub(super) enum Wording {
     ResumableUpload,
 }
 
-impl Wording {
+impl Dialect {
     const ALL: [Self; 16] = [
         Self::Problem,
         Self::Page,
@@ -107,24 +107,25 @@ impl Wording {
         Self::ResumableUpload,
     ];
 
-    /// As a number above 0.
-    pub(super) const fn code(self) -> u8 {
+    /// Returns a number above 0 that stands for the dialect.
+    pub(crate) const fn code(self) -> u8 {
         self as u8 + 1
     }
 
-    pub(super) fn from_code(code: u8) -> Option<Self> {
+    /// Returns the dialect with this number, and none for 0.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
         Self::ALL.get(usize::from(code.checked_sub(1)?)).copied()
     }
 
-    /// That of a protocol, in the dialect that the headers speak.
+    /// Returns the dialect of a protocol that the headers ask for.
     #[inline]
-    pub(super) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
+    pub(super) fn resolve(protocol: Protocol, headers: &HeaderMap) -> Self {
         match protocol {
-            Protocol::Http => Self::preferred(headers),
+            Protocol::Http => Format::preferred(headers).into(),
             Protocol::WebDav => Self::WebDav,
             Protocol::Grpc => Self::Grpc,
             Protocol::GrpcWeb => Self::GrpcWeb,
-            Protocol::Connect => connect_dialect(content_type(headers)),
+            Protocol::Connect => connect::dialect(content_type(headers)),
             Protocol::S3 => Self::S3,
             Protocol::Oci => Self::Oci,
             Protocol::GitLfs => Self::GitLfs,
@@ -135,13 +136,7 @@ impl Wording {
         }
     }
 
-    /// That of plain HTTP, by `Accept`.
-    #[inline]
-    pub(super) fn preferred(headers: &HeaderMap) -> Self {
-        Self::from(Format::preferred(headers))
-    }
-
-    /// That of plain HTTP, in place of an answer with these headers.
+    /// Returns the dialect of plain HTTP for a refusal that replaces an answer with these headers.
     pub(super) fn in_place_of(headers: &HeaderMap) -> Self {
         if starts_with(content_type(headers), "text/html") {
             Self::Page
@@ -150,138 +145,61 @@ impl Wording {
         }
     }
 
-    /// The protocol that the request speaks, as far as it shows.
+    /// Detects the dialect from the request.
     pub(super) fn detect(request: HeadRef<'_>) -> Self {
-        let mut signs = Signs::default();
+        let mut hints = ProtocolHints::default();
         for (name, value) in request.headers {
-            signs.see(name.as_str(), value);
+            hints.record(name.as_str(), value);
         }
-        Self::by(&signs, request)
+        hints.dialect(request)
     }
 
-    fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
-        let headers = request.headers;
-        let content_type = signs.content_type.map_or(&[][..], HeaderValue::as_bytes);
-        // Of `application/grpc`, `application/connect+` and `application/x-protobuf`; a comparison takes longer than this.
-        let of_ours = matches!(content_type.get(12), Some(b'g' | b'G' | b'c' | b'C' | b'x' | b'X'));
-        let content_type = if of_ours || signs.connect { content_type } else { &[] };
-        if starts_with(content_type, "application/grpc-web") {
-            Self::GrpcWeb
-        } else if starts_with(content_type, "application/grpc") {
-            Self::Grpc
-        } else if starts_with(content_type, "application/connect+") || signs.connect {
-            connect_dialect(content_type)
-        } else if signs.tus {
-            Self::Tus
-        } else if signs.resumable_upload {
-            Self::ResumableUpload
-        } else if [signs.accept, signs.content_type]
-            .into_iter()
-            .flatten()
-            .any(git_lfs::is_type)
-        {
-            Self::GitLfs
-        } else if signs.s3 {
-            Self::S3
-        } else if starts_with(content_type, "application/x-protobuf") && otlp::is_path(request.uri.path()) {
-            Self::Otlp
-        } else if oci::is_path(request.uri.path()) {
-            Self::Oci
-        } else if webdav::is_method(request.method) {
-            Self::WebDav
-        } else {
-            Self::from(Format::preferred_by(signs.accept, signs.accepts_more, headers))
-        }
+    /// Returns whether a request with an empty body may announce bytes that later requests bring.
+    pub(super) fn announces_later_bytes(self) -> bool {
+        matches!(self, Self::Tus | Self::ResumableUpload)
     }
 
-    pub(super) fn renderer(self) -> &'static dyn Renderer {
+    /// Writes the answer, without the headers that all dialects share.
+    fn render(self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
+        let reason = refusal.reason();
+        let document = self.document(reason, context.status());
+        let mut response = Response::new(Bytes::from_static(document.body));
+        *response.status_mut() = document.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, document.content_type.clone());
+        self.insert_own_headers(headers, reason, context.retry_after(), || context.max_body());
+        response
+    }
+
+    /// Inserts the headers that this dialect alone has.
+    #[inline]
+    pub(super) fn insert_own_headers(
+        self,
+        headers: &mut HeaderMap,
+        reason: Reason,
+        retry_after: Option<u32>,
+        max_body: impl FnOnce() -> Option<u64>,
+    ) {
         match self {
-            Self::Problem => &problem::Problem,
-            Self::Page => &page::Page,
-            Self::Text => &text::Text,
-            Self::WebDav => &webdav::WebDav,
-            Self::Grpc => &grpc::Grpc,
-            Self::GrpcWeb => &grpc_web::GrpcWeb,
-            Self::ConnectUnary => &connect::Unary,
-            Self::ConnectStream => &connect::Stream("application/connect+proto"),
-            Self::ConnectStreamJson => &connect::Stream("application/connect+json"),
-            Self::S3 => &s3::S3,
-            Self::Oci => &oci::Oci,
-            Self::GitLfs => &git_lfs::GitLfs,
-            Self::Otlp => &otlp::Otlp,
-            Self::OtlpJson => &otlp::OtlpJson,
-            Self::Tus => &tus::Tus,
-            Self::ResumableUpload => &resumable_upload::ResumableUpload,
+            Self::Grpc => grpc::insert_status(headers, reason, retry_after),
+            Self::GrpcWeb => {
+                grpc::insert_status(headers, reason, retry_after);
+                grpc::expose_status(headers);
+            }
+            Self::Tus => tus::insert_headers(headers, max_body()),
+            Self::ResumableUpload => resumable_upload::insert_limit(headers, max_body()),
+            _ => {}
         }
     }
 }
 
-impl From<Format> for Wording {
+impl From<Format> for Dialect {
     fn from(format: Format) -> Self {
         match format {
             Format::Problem => Self::Problem,
             Format::Page => Self::Page,
             Format::Text => Self::Text,
         }
-    }
-}
-
-/// What a request speaks, where somebody has looked at all of its headers already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spoken(pub(super) Option<Wording>);
-
-impl Spoken {
-    pub(super) fn by(signs: &Signs<'_>, request: HeadRef<'_>) -> Self {
-        Self(Some(Wording::by(signs, request)))
-    }
-
-    /// Whether a request with an empty body may announce bytes that later requests bring.
-    pub(super) fn announces_later_bytes(self) -> bool {
-        matches!(self.0, Some(Wording::Tus | Wording::ResumableUpload))
-    }
-}
-
-/// What shows in a request's headers of the protocol that it speaks. Found in one pass: to look for each took ten times
-/// as long as all of the rest of a decision.
-#[derive(Default)]
-pub(super) struct Signs<'a> {
-    content_type: Option<&'a HeaderValue>,
-    accept: Option<&'a HeaderValue>,
-    /// There is more than one `Accept`.
-    accepts_more: bool,
-    connect: bool,
-    tus: bool,
-    resumable_upload: bool,
-    s3: bool,
-}
-
-impl<'a> Signs<'a> {
-    /// Takes in one header.
-    #[inline(always)]
-    pub(super) fn see(&mut self, name: &str, value: &'a HeaderValue) {
-        match name {
-            "accept" => {
-                self.accepts_more = self.accept.is_some();
-                self.accept = self.accept.or(Some(value));
-            }
-            "content-type" => self.content_type = self.content_type.or(Some(value)),
-            "connect-protocol-version" => self.connect = true,
-            "tus-resumable" => self.tus = true,
-            "upload-draft-interop-version" | "upload-complete" => self.resumable_upload = true,
-            "x-amz-content-sha256" | "x-amz-date" => self.s3 = true,
-            "authorization" => self.s3 |= value.as_bytes().starts_with(b"AWS4-"),
-            _ => {}
-        }
-    }
-}
-
-fn connect_dialect(content_type: &[u8]) -> Wording {
-    if starts_with(content_type, "application/connect+json") {
-        Wording::ConnectStreamJson
-    } else if starts_with(content_type, "application/connect+") {
-        Wording::ConnectStream
-    } else {
-        Wording::ConnectUnary
     }
 }
 
@@ -293,16 +211,6 @@ fn starts_with(value: &[u8], start: &str) -> bool {
     value
         .get(..start.len())
         .is_some_and(|prefix| prefix.eq_ignore_ascii_case(start.as_bytes()))
-}
-
-/// A response with a body of one type.
-fn document(status: http::StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@ use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Ve
 
 use crate::capacity::Refusal;
 
-/// Writes the answer to a refused request. Any `Fn(&Refusal, &RenderContext<'_>) -> http::Response<bytes::Bytes>` is a
-/// renderer; so is every built-in [`Protocol`](super::Protocol), for those who only want to change a detail.
+/// Writes the answer to a refused request.
+///
+/// Any `Fn(&Refusal, &RenderContext<'_>) -> http::Response<bytes::Bytes>` is a renderer; so is every built-in
+/// [`Protocol`](super::Protocol), whose answer a renderer can change in details.
 ///
 /// The guard adds what is missing: `Content-Length`, `Cache-Control: no-store`, `Retry-After` where it applies, and the
 /// [`Refusal`] in the extensions.
@@ -28,9 +30,10 @@ pub trait Renderer: Send + Sync {
     /// Writes the answer.
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes>;
 
-    /// Whether the request's head must be kept for refusals that come late, while the body arrives or from the storage
-    /// itself. It is by default, which costs a copy of the headers for every admitted request; without it the head of a
-    /// late refusal is empty.
+    /// Returns whether late refusals need the request's head.
+    ///
+    /// A late refusal comes while the body arrives, or from the storage itself. The default, `true`, costs a copy of the
+    /// headers of every admitted request; with `false` the head of a late refusal is empty.
     fn keeps_head(&self) -> bool {
         true
     }
@@ -42,7 +45,7 @@ impl<F: Fn(&Refusal, &RenderContext<'_>) -> Response<Bytes> + Send + Sync> Rende
     }
 }
 
-/// What a renderer may want to know beside the refusal.
+/// What a renderer gets beside the refusal.
 #[derive(Debug)]
 pub struct RenderContext<'a> {
     pub(super) head: &'a Head,
@@ -52,19 +55,19 @@ pub struct RenderContext<'a> {
 }
 
 impl RenderContext<'_> {
-    /// The status that the layer's settings give to this refusal.
+    /// The status of this refusal under the layer's settings.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// After how many seconds the client may come back, where waiting can help.
+    /// The seconds after which the client may retry, where waiting can help.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         self.retry_after
     }
 
-    /// The largest body that the layer accepts, in bytes, if it was set. (What is free is nobody's business.)
+    /// The largest body that the layer accepts, in bytes, if one is set. Free space is never told.
     #[must_use]
     pub fn max_body(&self) -> Option<u64> {
         self.max_body
@@ -104,7 +107,7 @@ pub(crate) struct Head {
     pub(super) headers: HeaderMap,
 }
 
-/// The same of a request that is still whole.
+/// The head of a request that is still whole, with its extensions.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadRef<'a> {
     pub(super) method: &'a Method,
@@ -153,7 +156,7 @@ impl<'a> From<&'a Parts> for HeadRef<'a> {
 }
 
 impl Head {
-    /// Of a request that nobody else will see.
+    /// Takes the head out of a request that is not used any more.
     pub(super) fn taken_from(parts: &mut Parts) -> Self {
         Self {
             method: std::mem::take(&mut parts.method),

@@ -8,11 +8,11 @@ use std::{
 
 use crate::capacity::{Reason, Refusal};
 
-/// What `Retry-After` says on a temporary refusal (RFC 9110 section 10.2.3): whole seconds, picked at random between two bounds, so that clients
-/// which were refused together do not come back together.
+/// The `Retry-After` of temporary refusals (RFC 9110 section 10.2.3).
 ///
-/// Never sent with a permanent refusal, nor where waiting does not help because somebody has to act: a used up quota, a
-/// read-only volume (RFC 4918 section 11.5 forbids to repeat such a request without a user's word).
+/// Whole seconds, picked at random between two bounds, so that clients refused together do not return together. Absent
+/// from permanent refusals, and where a person has to act first: a used up quota, a read-only volume. RFC 4918 section
+/// 11.5 forbids clients to repeat such a request without a user action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter {
     least: u32,
@@ -20,7 +20,7 @@ pub struct RetryAfter {
 }
 
 impl RetryAfter {
-    /// Between `least` and `most` seconds, both included, in whatever order they are given.
+    /// Picks between two numbers of seconds, both included, given in any order.
     #[must_use]
     pub const fn seconds(least: u32, most: u32) -> Self {
         if least <= most {
@@ -33,7 +33,7 @@ impl RetryAfter {
         }
     }
 
-    /// The seconds to tell with this refusal, if any.
+    /// Picks the seconds for this refusal, if it has any.
     pub(crate) fn pick(self, refusal: &Refusal) -> Option<u32> {
         match refusal.reason() {
             Reason::Space | Reason::Inodes | Reason::Unmeasured => {
@@ -53,8 +53,8 @@ impl Default for RetryAfter {
     }
 }
 
-/// A number that looks random: `SplitMix64` over a counter. Nothing depends on it being hard to guess, but processes that
-/// start together must not tell the same.
+/// Returns the next number of a SplitMix64 sequence (Steele, Lea and Flood, 2014). It need not be hard to guess, but
+/// processes that start together must not pick the same.
 fn scatter() -> u64 {
     static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
     static COUNTER: AtomicU64 = AtomicU64::new(0);

@@ -2,8 +2,10 @@ use http::StatusCode;
 
 use crate::capacity::{Reason, Refusal};
 
-/// What a refusal that may pass is told with. Clients disagree about what they try again: restic takes 507 as final, OTLP
-/// exporters drop what was answered with 507, Nextcloud's desktop client backs off on it.
+/// The status of a temporary refusal.
+///
+/// Clients disagree about what they try again: restic takes 507 as final, OTLP exporters drop what was answered with 507,
+/// Nextcloud's desktop client backs off on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TemporaryStatus {
@@ -17,8 +19,8 @@ pub enum TemporaryStatus {
 }
 
 impl Refusal {
-    /// The status that fits: 413 for what could never fit, 507 for what does not fit now, 503 where nobody knows, 411
-    /// without a length, 403 without a tenant.
+    /// Returns the default status: 413 for what could never fit, 507 for what does not fit now, 503 while the resource is
+    /// unmeasured, 411 without a length, 403 without a tenant.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status_with(TemporaryStatus::default())
@@ -39,10 +41,10 @@ impl Refusal {
     }
 }
 
-/// The name of a status, as RFC 9110 has it.
+/// The name of a status in RFC 9110.
 pub(super) fn title(status: StatusCode) -> &'static str {
     match status {
-        // The crate `http` keeps the name that it had before.
+        // The crate `http` has the name of RFC 7231.
         StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
         status => status.canonical_reason().unwrap_or("Refused"),
     }

@@ -41,7 +41,14 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<R>>,
 {
     static CONTENT: [u8; 4096] = [7; 4096];
-    let body = || Full::new(Bytes::from_static(&CONTENT));
+    let next = || request(method.clone(), Full::new(Bytes::from_static(&CONTENT)));
+    allocations_of(service, next)
+}
+
+fn allocations_of<S, R>(service: &mut S, next: impl Fn() -> Request<Full<Bytes>>) -> (u64, u16)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
+{
     let mut one = |request| {
         let future = service.call(request);
         let mut future = std::pin::pin!(future);
@@ -50,8 +57,8 @@ where
             _ => panic!("answers at once"),
         }
     };
-    one(request(method.clone(), body()));
-    let next = request(method, body());
+    one(next());
+    let next = next();
     let mut status = 0;
     let counted = allocation_counter::measure(|| status = one(next));
     (counted.count_total, status)
@@ -84,14 +91,23 @@ fn an_exempt_request_allocates_nothing() {
     assert_eq!(allocations(&mut service, Method::DELETE), (0, 200));
 }
 
-/// The counter does count: a refusal has a body and headers.
+/// The counter does count: a refusal is in the response's extensions. The rest has room in what the request brought.
 #[test]
 fn a_refusal_allocates_a_little() {
     let mut service = guarding(disk(0).resource()).build().unwrap().layer(service_fn(reads));
     let (count, status) = allocations(&mut service, Method::PUT);
     assert_eq!(status, 507);
-    // The refusal in the extensions; the rest has room in what the request brought.
     assert!((1..=3).contains(&count), "{count}");
+    for accept in ["*/*", "text/html", "text/plain"] {
+        let with_extensions = || {
+            let mut request = request(Method::PUT, Full::new(Bytes::from_static(b"x")));
+            let accept = http::HeaderValue::from_static(accept);
+            request.headers_mut().insert("accept", accept);
+            request.extensions_mut().insert(7_u8);
+            request
+        };
+        assert_eq!(allocations_of(&mut service, with_extensions), (1, 507), "{accept}");
+    }
 }
 
 /// Nothing for the protocol that is kept, nor for room that is taken as the body comes.

@@ -1,42 +1,39 @@
 //! Connect (connectrpc.com/docs/protocol): unary errors are JSON with an HTTP status of their own, streaming errors the
 //! last message of a stream that has status 200.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 
-use super::document;
-use crate::{
-    capacity::{Reason, Refusal},
-    respond::{RenderContext, Renderer},
-};
+use super::{Dialect, Document, starts_with};
+use crate::capacity::Reason;
 
-pub(super) struct Unary;
-
-impl Renderer for Unary {
-    fn render(&self, refusal: &Refusal, _: &RenderContext<'_>) -> Response<Bytes> {
-        let (_, status) = code(refusal.reason());
-        document(status, "application/json", error(refusal))
+pub(super) fn dialect(content_type: &[u8]) -> Dialect {
+    if starts_with(content_type, "application/connect+json") {
+        Dialect::ConnectStreamJson
+    } else if starts_with(content_type, "application/connect+") {
+        Dialect::ConnectStream
+    } else {
+        Dialect::ConnectUnary
     }
 }
 
-/// With its content type.
-pub(super) struct Stream(pub(super) &'static str);
-
-impl Renderer for Stream {
-    fn render(&self, refusal: &Refusal, _: &RenderContext<'_>) -> Response<Bytes> {
-        const END_OF_STREAM: u8 = 0b10;
-        let message = format!(r#"{{"error":{}}}"#, error(refusal));
-        let mut body = vec![END_OF_STREAM];
-        // A few words, far below four gigabytes.
-        body.extend((message.len() as u32).to_be_bytes());
-        body.extend(message.as_bytes());
-        document(StatusCode::OK, self.0, body)
-    }
+pub(super) fn unary(reason: Reason) -> Document {
+    let (_, status) = code(reason);
+    Document::new(status, "application/json", error(reason))
 }
 
-fn error(refusal: &Refusal) -> String {
-    let (code, _) = code(refusal.reason());
-    format!(r#"{{"code":"{code}","message":"{refusal}"}}"#)
+pub(super) fn stream(reason: Reason, content_type: &'static str) -> Document {
+    const END_OF_STREAM: u8 = 0b10;
+    let message = format!(r#"{{"error":{}}}"#, error(reason));
+    let mut body = vec![END_OF_STREAM];
+    // A few words, far below four gigabytes.
+    body.extend((message.len() as u32).to_be_bytes());
+    body.extend(message.as_bytes());
+    Document::new(StatusCode::OK, content_type, body)
+}
+
+fn error(reason: Reason) -> String {
+    let ((code, _), message) = (code(reason), reason.as_str());
+    format!(r#"{{"code":"{code}","message":"{message}"}}"#)
 }
 
 /// The code and the status that the protocol ties to it.

@@ -1,22 +1,15 @@
 //! Git LFS (docs/api/batch.md, "Response Errors"), which knows 413 and 507.
 
-use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, StatusCode};
 
-use super::document;
-use crate::{
-    capacity::Refusal,
-    respond::{RenderContext, Renderer},
-};
-
-pub(super) struct GitLfs;
+use super::Document;
+use crate::capacity::Reason;
 
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 
-impl Renderer for GitLfs {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        document(context.status(), MEDIA_TYPE, format!(r#"{{"message":"{refusal}"}}"#))
-    }
+pub(super) fn document(reason: Reason, status: StatusCode) -> Document {
+    let message = reason.as_str();
+    Document::new(status, MEDIA_TYPE, format!(r#"{{"message":"{message}"}}"#))
 }
 
 /// Of what is sent, or of what is accepted.

@@ -1,43 +1,35 @@
-//! gRPC: HTTP status 200 and all the rest in headers, "trailers-only" in the words of its specification
-//! (PROTOCOL-HTTP2.md). Any other HTTP status would reach the caller as `UNKNOWN` or `INTERNAL`.
+//! gRPC (PROTOCOL-HTTP2.md) and gRPC-Web (PROTOCOL-WEB.md): HTTP status 200 and all the rest in headers, "trailers-only"
+//! in the words of the specification. Any other HTTP status would reach the caller as `UNKNOWN` or `INTERNAL`.
 
-use std::fmt::Write;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::ACCESS_CONTROL_EXPOSE_HEADERS};
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-
-use super::document;
-use crate::{
-    capacity::{Reason, Refusal},
-    respond::{RenderContext, Renderer},
-};
-
-pub(super) struct Grpc;
-
-impl Renderer for Grpc {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        let mut response = document(StatusCode::OK, "application/grpc", Bytes::new());
-        insert_status(&mut response, refusal, context);
-        response
-    }
-}
+use super::Document;
+use crate::capacity::Reason;
 
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-pub(super) fn insert_status(response: &mut Response<Bytes>, refusal: &Refusal, context: &RenderContext<'_>) {
-    let headers = response.headers_mut();
-    headers.insert(GRPC_STATUS, HeaderValue::from_static(code(refusal.reason())));
-    if let Ok(message) = HeaderValue::from_str(&percent_encoded(&refusal.to_string())) {
-        headers.insert(GRPC_MESSAGE, message);
-    }
+pub(super) fn document(content_type: &'static str) -> Document {
+    Document::new(StatusCode::OK, content_type, [])
+}
+
+pub(super) fn insert_status(headers: &mut HeaderMap, reason: Reason, retry_after: Option<u32>) {
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(code(reason)));
+    // Needs no percent-encoding; a test sees to it that the words stay so.
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.as_str()));
     // How long to wait before the next attempt; negative means never (gRFC A6).
-    let pushback = match context.retry_after() {
+    let pushback = match retry_after {
         Some(seconds) => HeaderValue::from(u64::from(seconds) * 1000),
         None => HeaderValue::from_static("-1"),
     };
     headers.insert(PUSHBACK, pushback);
+}
+
+/// A browser hides headers from a page of another origin unless they are named.
+pub(super) fn expose_status(headers: &mut HeaderMap) {
+    let named = HeaderValue::from_static("grpc-status, grpc-message, grpc-retry-pushback-ms");
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, named);
 }
 
 /// `RESOURCE_EXHAUSTED`, `UNAVAILABLE` where nobody knows, `FAILED_PRECONDITION` without a length,
@@ -48,30 +40,5 @@ fn code(reason: Reason) -> &'static str {
         Reason::LengthRequired => "9",
         Reason::UnknownTenant => "7",
         _ => "8",
-    }
-}
-
-/// All but printable ASCII, and the percent sign itself.
-fn percent_encoded(message: &str) -> String {
-    message
-        .bytes()
-        .fold(String::with_capacity(message.len()), |mut encoded, byte| {
-            match byte {
-                b' '..=b'$' | b'&'..=b'~' => encoded.push(byte.into()),
-                // Writing to a string cannot fail.
-                _ => drop(write!(encoded, "%{byte:02X}")),
-            }
-            encoded
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encodes_what_is_not_printable_ascii() {
-        assert_eq!(percent_encoded("50 % of é\n"), "50 %25 of %C3%A9%0A");
-        assert_eq!(percent_encoded("plain ~!#$&"), "plain ~!#$&");
     }
 }

@@ -8,12 +8,7 @@ use http::{
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{
-    content_type,
-    grpc::{GRPC_STATUS, Grpc},
-    grpc_web::GrpcWeb,
-    starts_with,
-};
+use super::{Dialect, content_type, grpc::GRPC_STATUS, starts_with};
 use crate::{
     capacity::Refusal,
     respond::{RenderContext, Renderer},
@@ -45,11 +40,8 @@ pub struct GrpcWithDetails;
 impl Renderer for GrpcWithDetails {
     fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
         let is_web = starts_with(content_type(context.headers()), "application/grpc-web");
-        let mut response = if is_web {
-            GrpcWeb.render(refusal, context)
-        } else {
-            Grpc.render(refusal, context)
-        };
+        let dialect = if is_web { Dialect::GrpcWeb } else { Dialect::Grpc };
+        let mut response = dialect.render(refusal, context);
         if let Some(details) = encoded(refusal, context, response.headers()) {
             response.headers_mut().insert(DETAILS, details);
             if is_web {
@@ -83,15 +75,19 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::{capacity::Reason, respond::Answers};
+    use crate::{capacity::Reason, respond::RefusalWriter};
 
     fn answer(reason: Reason, content_type: &str) -> Response<Bytes> {
-        let answers = Answers {
+        let answers = RefusalWriter {
             renderer: Some(std::sync::Arc::new(GrpcWithDetails)),
-            ..Answers::default()
+            ..RefusalWriter::default()
         };
         let request = Request::post("/p.S/M").header("content-type", content_type).body(());
-        answers.answer(Refusal::new(reason), &mut request.expect("a request").into_parts().0)
+        answers.write(
+            Refusal::new(reason),
+            None,
+            &mut request.expect("a request").into_parts().0,
+        )
     }
 
     fn status(response: &Response<Bytes>) -> Status {
@@ -143,7 +139,7 @@ mod tests {
                 detailed.headers_mut().remove(DETAILS).expect("details");
                 let request = Request::post("/p.S/M").header("content-type", content_type).body(());
                 let mut parts = request.expect("a request").into_parts().0;
-                let plain = Answers::default().answer(Refusal::new(reason), &mut parts);
+                let plain = RefusalWriter::default().write(Refusal::new(reason), None, &mut parts);
                 assert_eq!(detailed.headers()["content-type"], expected);
                 for name in ["content-type", "cache-control", "grpc-status", "grpc-message"] {
                     assert_eq!(detailed.headers().get(name), plain.headers().get(name), "{name}");

@@ -1,30 +1,19 @@
 //! The OCI distribution specification, section "Error codes".
 
-use bytes::Bytes;
-use http::Response;
+use http::StatusCode;
 
-use super::document;
-use crate::{
-    capacity::{Reason, Refusal},
-    respond::{RenderContext, Renderer},
-};
+use super::Document;
+use crate::capacity::Reason;
 
-pub(super) struct Oci;
-
-impl Renderer for Oci {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        let code = match refusal.reason() {
-            Reason::TooLarge | Reason::ExceedsCapacity | Reason::ExceedsQuota | Reason::LengthRequired => {
-                "SIZE_INVALID"
-            }
-            Reason::Quota | Reason::UnknownTenant => "DENIED",
-            _ => "TOOMANYREQUESTS",
-        };
-        let reason = refusal.reason();
-        let body =
-            format!(r#"{{"errors":[{{"code":"{code}","message":"{refusal}","detail":{{"reason":"{reason}"}}}}]}}"#);
-        document(context.status(), "application/json", body)
-    }
+pub(super) fn document(reason: Reason, status: StatusCode) -> Document {
+    let code = match reason {
+        Reason::TooLarge | Reason::ExceedsCapacity | Reason::ExceedsQuota | Reason::LengthRequired => "SIZE_INVALID",
+        Reason::Quota | Reason::UnknownTenant => "DENIED",
+        _ => "TOOMANYREQUESTS",
+    };
+    let message = reason.as_str();
+    let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{message}","detail":{{"reason":"{reason}"}}}}]}}"#);
+    Document::new(status, "application/json", body)
 }
 
 /// Uploads of blobs and manifests.

@@ -1,34 +1,23 @@
 //! OTLP/HTTP (OpenTelemetry protocol, "Failures"): a `google.rpc.Status` in the encoding of the request. Exporters try
 //! again after 429, 502, 503 and 504 only.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 
-use super::document;
-use crate::{
-    capacity::{Reason, Refusal},
-    respond::{RenderContext, Renderer},
-};
+use super::Document;
+use crate::capacity::Reason;
 
-pub(super) struct Otlp;
-
-impl Renderer for Otlp {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        // Field 1, `code`, a varint; field 2, `message`, of a length. Both fit one byte.
-        let message = refusal.to_string();
-        let mut body = vec![0x08, code(refusal.reason()), 0x12, message.len() as u8];
-        body.extend(message.as_bytes());
-        document(retryable(context.status()), "application/x-protobuf", body)
-    }
+pub(super) fn protobuf(reason: Reason, status: StatusCode) -> Document {
+    // Field 1, `code`, a varint; field 2, `message`, of a length. Both fit one byte.
+    let message = reason.as_str();
+    let mut body = vec![0x08, code(reason), 0x12, message.len() as u8];
+    body.extend(message.as_bytes());
+    Document::new(retryable(status), "application/x-protobuf", body)
 }
 
-pub(super) struct OtlpJson;
-
-impl Renderer for OtlpJson {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        let body = format!(r#"{{"code":{},"message":"{refusal}"}}"#, code(refusal.reason()));
-        document(retryable(context.status()), "application/json", body)
-    }
+pub(super) fn json(reason: Reason, status: StatusCode) -> Document {
+    let (code, message) = (code(reason), reason.as_str());
+    let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
+    Document::new(retryable(status), "application/json", body)
 }
 
 pub(super) fn is_path(path: &str) -> bool {

@@ -1,29 +1,20 @@
 //! A small HTML page for people.
 
-use bytes::Bytes;
-use http::Response;
+use http::StatusCode;
 
-use super::document;
-use crate::{
-    capacity::{Reason, Refusal},
-    respond::{RenderContext, Renderer, status::title},
-};
+use super::Document;
+use crate::{capacity::Reason, respond::status::title};
 
-pub(super) struct Page;
-
-impl Renderer for Page {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        let status = context.status();
-        let (code, title, advice) = (status.as_u16(), title(status), advice(refusal.reason()));
-        let body = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{code} {title}</title>\n\
-             <style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
-             margin:15vh auto;padding:0 1rem}}</style>\n\
-             <h1>{title}</h1>\n<p>Nothing was stored: {refusal}.</p>\n<p>{advice}</p>\n</html>\n"
-        );
-        document(status, "text/html; charset=utf-8", body)
-    }
+pub(super) fn document(reason: Reason, status: StatusCode) -> Document {
+    let (code, title, message, advice) = (status.as_u16(), title(status), reason.as_str(), advice(reason));
+    let body = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{code} {title}</title>\n\
+         <style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
+         margin:15vh auto;padding:0 1rem}}</style>\n\
+         <h1>{title}</h1>\n<p>Nothing was stored: {message}.</p>\n<p>{advice}</p>\n</html>\n"
+    );
+    Document::new(status, "text/html; charset=utf-8", body)
 }
 
 fn advice(reason: Reason) -> &'static str {

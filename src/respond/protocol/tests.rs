@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     admission::{Limits, LiveLimits},
     capacity::Reason,
-    respond::{Answers, Estimate, LengthHints, TemporaryStatus, class_of, estimate},
+    respond::{Estimate, LengthHints, RefusalWriter, TemporaryStatus, class_of, estimate},
     test_util::ScriptedBody,
 };
 
@@ -18,18 +18,18 @@ fn parts(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).expect("a request").into_parts().0
 }
 
-fn answer_to(answers: &Answers, reason: Reason, mut parts: Parts) -> Response<Bytes> {
-    answers.answer(Refusal::new(reason), &mut parts)
+fn answer_to(answers: &RefusalWriter, reason: Reason, mut parts: Parts) -> Response<Bytes> {
+    answers.write(Refusal::new(reason), None, &mut parts)
 }
 
 fn answer(reason: Reason, protocol: Protocol) -> Response<Bytes> {
-    let answers = Answers {
+    let answers = RefusalWriter {
         protocol: Some(protocol),
         limits: Arc::new(LiveLimits::new(Limits {
             maximum: 5000,
             ..Limits::default()
         })),
-        ..Answers::default()
+        ..RefusalWriter::default()
     };
     answer_to(&answers, reason, parts("PUT", "/", &[]))
 }
@@ -86,90 +86,118 @@ fn every_refusal_can_be_said_in_every_protocol() {
 #[test]
 fn requests_show_what_they_speak() {
     for (method, path, headers, expected) in [
-        ("PUT", "/", &[][..], Wording::Problem),
-        ("PUT", "/", &[("accept", "text/html")], Wording::Page),
-        ("PUT", "/", &[("accept", "text/plain")], Wording::Text),
-        ("POST", "/p.S/M", &[("content-type", "application/grpc")], Wording::Grpc),
+        ("PUT", "/", &[][..], Dialect::Problem),
+        ("PUT", "/", &[("accept", "text/html")], Dialect::Page),
+        ("PUT", "/", &[("accept", "text/plain")], Dialect::Text),
+        (
+            "PUT",
+            "/",
+            &[
+                ("accept", "*/*"),
+                ("user-agent", "uploader/1.0"),
+                ("content-type", "application/octet-stream"),
+                ("authorization", "Basic eA=="),
+            ],
+            Dialect::Problem,
+        ),
+        (
+            "PUT",
+            "/",
+            &[("accept", "*/*"), ("accept", "application/json;q=0")],
+            Dialect::Text,
+        ),
+        ("POST", "/p.S/M", &[("content-type", "application/grpc")], Dialect::Grpc),
         (
             "POST",
             "/p.S/M",
             &[("content-type", "Application/gRPC+proto")],
-            Wording::Grpc,
+            Dialect::Grpc,
         ),
         (
             "POST",
             "/p.S/M",
             &[("content-type", "application/grpc-web-text")],
-            Wording::GrpcWeb,
+            Dialect::GrpcWeb,
         ),
         (
             "POST",
             "/p.S/M",
             &[("content-type", "application/connect+proto")],
-            Wording::ConnectStream,
+            Dialect::ConnectStream,
         ),
         (
             "POST",
             "/p.S/M",
             &[("content-type", "application/connect+json")],
-            Wording::ConnectStreamJson,
+            Dialect::ConnectStreamJson,
         ),
         (
             "POST",
             "/p.S/M",
             &[("content-type", "application/json"), ("connect-protocol-version", "1")],
-            Wording::ConnectUnary,
+            Dialect::ConnectUnary,
         ),
-        ("PATCH", "/f/1", &[("tus-resumable", "1.0.0")], Wording::Tus),
-        ("POST", "/f", &[("upload-complete", "?0")], Wording::ResumableUpload),
+        ("PATCH", "/f/1", &[("tus-resumable", "1.0.0")], Dialect::Tus),
+        ("POST", "/f", &[("upload-complete", "?0")], Dialect::ResumableUpload),
         (
             "POST",
             "/f",
             &[("upload-draft-interop-version", "6")],
-            Wording::ResumableUpload,
+            Dialect::ResumableUpload,
         ),
         (
             "POST",
             "/objects/batch",
             &[("accept", "application/vnd.git-lfs+json")],
-            Wording::GitLfs,
+            Dialect::GitLfs,
         ),
         (
             "PUT",
             "/bucket/key",
             &[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")],
-            Wording::S3,
+            Dialect::S3,
         ),
         (
             "PUT",
             "/bucket/key",
             &[("authorization", "AWS4-HMAC-SHA256 Credential=x")],
-            Wording::S3,
+            Dialect::S3,
         ),
         (
             "POST",
             "/v1/traces",
             &[("content-type", "application/x-protobuf")],
-            Wording::Otlp,
+            Dialect::Otlp,
         ),
         (
             "POST",
             "/v1/traces",
             &[("content-type", "application/json")],
-            Wording::Problem,
+            Dialect::Problem,
         ),
-        ("PUT", "/v2/library/alpine/manifests/latest", &[], Wording::Oci),
-        ("POST", "/v2/library/alpine/blobs/uploads/", &[], Wording::Oci),
-        ("POST", "/v2/orders", &[], Wording::Problem),
-        ("MKCOL", "/folder", &[], Wording::WebDav),
-        ("COPY", "/folder", &[], Wording::WebDav),
+        ("PUT", "/v2/library/alpine/manifests/latest", &[], Dialect::Oci),
+        ("POST", "/v2/library/alpine/blobs/uploads/", &[], Dialect::Oci),
+        ("POST", "/v2/orders", &[], Dialect::Problem),
+        ("MKCOL", "/folder", &[], Dialect::WebDav),
+        ("COPY", "/folder", &[], Dialect::WebDav),
     ] {
-        assert_eq!(
-            Wording::detect((&parts(method, path, headers)).into()),
-            expected,
-            "{method} {path} {headers:?}"
-        );
+        let parts = parts(method, path, headers);
+        let mut hints = ProtocolHints::default();
+        for (name, value) in &parts.headers {
+            hints.record(name.as_str(), value);
+        }
+        let slowly = hints.dialect_slow((&parts).into());
+        let dialects = (Dialect::detect((&parts).into()), slowly);
+        assert_eq!(dialects, (expected, expected), "{method} {path} {headers:?}");
     }
+}
+
+#[test]
+fn dialects_have_codes() {
+    for (code, dialect) in (1..).zip(Dialect::ALL) {
+        assert_eq!((dialect.code(), Dialect::from_code(code)), (code, Some(dialect)));
+    }
+    assert_eq!((Dialect::from_code(0), Dialect::from_code(17)), (None, None));
 }
 
 #[test]
@@ -238,7 +266,7 @@ fn connect_is_json_or_an_envelope() {
     assert_eq!(answer(Reason::Unmeasured, Protocol::Connect).status(), 503);
 
     let request = parts("POST", "/p.S/M", &[("content-type", "application/connect+proto")]);
-    let stream = answer_to(&Answers::default(), Reason::Space, request);
+    let stream = answer_to(&RefusalWriter::default(), Reason::Space, request);
     assert_eq!(stream.status(), 200);
     assert_eq!(stream.headers()["content-type"], "application/connect+proto");
     let (head, message) = stream.body().split_at(5);
@@ -260,10 +288,10 @@ fn s3_spells_413_as_400() {
         (TemporaryStatus::ServiceUnavailable, "ServiceUnavailable"),
         (TemporaryStatus::TooManyRequests, "SlowDown"),
     ] {
-        let answers = Answers {
+        let answers = RefusalWriter {
             protocol: Some(Protocol::S3),
             temporary_status: status,
-            ..Answers::default()
+            ..RefusalWriter::default()
         };
         let response = answer_to(&answers, Reason::Space, parts("PUT", "/b/k", &[]));
         assert!(body(&response).contains(code), "{}", body(&response));
@@ -295,10 +323,10 @@ fn otlp_is_told_so_that_exporters_try_again() {
     assert_eq!(&body[4..], Reason::Space.as_str().as_bytes());
     assert_eq!(usize::from(body[3]), body.len() - 4);
     assert_eq!(answer(Reason::TooLarge, Protocol::Otlp).status(), 413);
-    let answers = Answers {
+    let answers = RefusalWriter {
         protocol: Some(Protocol::Otlp),
         temporary_status: TemporaryStatus::TooManyRequests,
-        ..Answers::default()
+        ..RefusalWriter::default()
     };
     let json_request = parts("POST", "/v1/logs", &[("content-type", "application/json")]);
     let response = answer_to(&answers, Reason::Space, json_request);
@@ -334,9 +362,9 @@ fn uploads_in_parts_are_told_the_largest_size() {
         "max-size=5000"
     );
     // What is free is nobody's business, so without a limit that was set there is none.
-    let answers = Answers {
+    let answers = RefusalWriter {
         protocol: Some(Protocol::Tus),
-        ..Answers::default()
+        ..RefusalWriter::default()
     };
     let response = answer_to(&answers, Reason::ExceedsCapacity, parts("POST", "/", &[]));
     assert!(!response.headers().contains_key("tus-max-size"));
@@ -354,15 +382,15 @@ fn a_renderer_can_build_on_a_protocol() {
             .insert("retry-after", HeaderValue::from_static("99"));
         response
     };
-    let answers = Answers {
+    let answers = RefusalWriter {
         renderer: Some(std::sync::Arc::new(renderer)),
-        ..Answers::default()
+        ..RefusalWriter::default()
     };
     let parts = || parts("PUT", "/there", &[("accept", "text/html")]);
-    let remembered = answers.remember((&parts()).into(), Spoken::default());
+    let late = answers.late_context((&parts()).into(), None);
     for response in [
         answer_to(&answers, Reason::Space, parts()),
-        answers.answer_late(Refusal::new(Reason::Space), remembered, None),
+        answers.write_late(Refusal::new(Reason::Space), late, None),
     ] {
         assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
         assert_eq!(response.headers()["x-path"], "/there");
@@ -372,10 +400,10 @@ fn a_renderer_can_build_on_a_protocol() {
 
 #[test]
 fn late_answers_remember_the_protocol() {
-    let answers = Answers::default();
+    let answers = RefusalWriter::default();
     let grpc = parts("POST", "/p.S/M", &[("content-type", "application/grpc")]);
-    let remembered = answers.remember((&grpc).into(), estimate_of(&grpc).spoken);
-    let response = answers.answer_late(Refusal::new(Reason::Space), remembered, None);
+    let late = answers.late_context((&grpc).into(), estimate_of(&grpc).dialect);
+    let response = answers.write_late(Refusal::new(Reason::Space), late, None);
     assert_eq!(response.headers()["grpc-status"], "8");
 }
 
@@ -387,19 +415,19 @@ fn estimate_of(parts: &Parts) -> Estimate {
 /// Nobody looks at the headers of a request of known length; the service did, and a page takes the place of a page.
 #[test]
 fn late_answers_of_known_length_are_as_the_service_s_own() {
-    let answers = Answers::default();
-    let http = Answers {
+    let answers = RefusalWriter::default();
+    let http = RefusalWriter {
         protocol: Some(Protocol::Http),
-        ..Answers::default()
+        ..RefusalWriter::default()
     };
     let parts = parts("PUT", "/", &[("accept", "text/plain")]);
-    let late = |answers: &Answers, replaced: Option<&'static str>| {
-        let remembered = answers.remember((&parts).into(), Spoken::default());
+    let late = |answers: &RefusalWriter, replaced: Option<&'static str>| {
+        let late = answers.late_context((&parts).into(), None);
         let mut headers = HeaderMap::new();
         if let Some(content_type) = replaced {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        let response = answers.answer_late(Refusal::new(Reason::Space), remembered, replaced.map(|_| &headers));
+        let response = answers.write_late(Refusal::new(Reason::Space), late, replaced.map(|_| &headers));
         response.headers()["content-type"].to_str().expect("text").to_owned()
     };
     assert_eq!(

@@ -1,20 +1,11 @@
 //! One line of plain text.
 
-use bytes::Bytes;
-use http::Response;
+use http::StatusCode;
 
-use super::document;
-use crate::{
-    capacity::Refusal,
-    respond::{RenderContext, Renderer, status::title},
-};
+use super::Document;
+use crate::{capacity::Reason, respond::status::title};
 
-pub(super) struct Text;
-
-impl Renderer for Text {
-    fn render(&self, refusal: &Refusal, context: &RenderContext<'_>) -> Response<Bytes> {
-        let status = context.status();
-        let body = format!("{} {}: {refusal}\n", status.as_u16(), title(status));
-        document(status, "text/plain; charset=utf-8", body)
-    }
+pub(super) fn document(reason: Reason, status: StatusCode) -> Document {
+    let body = format!("{} {}: {}\n", status.as_u16(), title(status), reason.as_str());
+    Document::new(status, "text/plain; charset=utf-8", body)
 }
