@@ -150,14 +150,15 @@ pub mod __models {
         };
     }
     models! {
-        crate::capacity::models: what_fits_an_account_fits_the_disk closed_bytes_return_once
-            no_two_threads_have_the_same_place;
+        crate::capacity::models: what_fits_an_account_fits_the_disk closed_bytes_return_once;
         crate::admission::models: a_reservation_ends_once_whoever_goes_last a_reservation_ends_once_with_three_holders
             what_never_came_is_refunded_once a_failure_closes_the_resource_at_once
             tenants_get_back_what_was_not_stored
             a_parked_body_goes_with_its_response;
         crate::tenant::models: granted_bytes_are_fetched_or_given_back whoever_waits_is_woken
-            what_is_given_back_is_not_spent debts_come_before_grants a_grant_is_never_open_to_others;
+            what_is_given_back_is_not_spent debts_come_before_grants a_grant_is_never_open_to_others
+            the_last_reference_removes_an_unused_tenant a_charged_tenant_is_not_removed
+            a_referenced_tenant_is_not_removed;
     }
 }
 

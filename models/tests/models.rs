@@ -11,7 +11,6 @@ macro_rules! run {
 run! {
     what_fits_an_account_fits_the_disk
     closed_bytes_return_once
-    no_two_threads_have_the_same_place
     a_reservation_ends_once_whoever_goes_last
     a_reservation_ends_once_with_three_holders
     what_never_came_is_refunded_once
@@ -23,4 +22,7 @@ run! {
     what_is_given_back_is_not_spent
     debts_come_before_grants
     a_grant_is_never_open_to_others
+    the_last_reference_removes_an_unused_tenant
+    a_charged_tenant_is_not_removed
+    a_referenced_tenant_is_not_removed
 }

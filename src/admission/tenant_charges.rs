@@ -107,7 +107,7 @@ impl TenantCharges {
             if missing == 0 {
                 continue;
             }
-            match ledger.core().charge_more(charge.entry, missing, true) {
+            match ledger.core().charge_more(&charge.entry, missing, true) {
                 Ok(None) => charge.reserved += missing,
                 Ok(Some(waiter)) => return Err(Shortfall::Waits(at, waiter)),
                 Err(denied) => return Err(Shortfall::Denied(at, denied)),
@@ -121,7 +121,7 @@ impl TenantCharges {
         for (ledger, charge) in self.rules.ledgers.iter().zip(&mut self.charges).rev() {
             if let Some(charge) = charge {
                 let excess = charge.reserved.saturating_sub(bytes);
-                ledger.core().give_back(charge.entry, excess);
+                ledger.core().give_back(&charge.entry, excess);
                 charge.reserved -= excess;
             }
         }
@@ -132,7 +132,7 @@ impl TenantCharges {
         for (ledger, charge) in self.rules.ledgers.iter().zip(&mut self.charges) {
             if let Some(charge) = charge {
                 let missing = bytes.saturating_sub(charge.reserved);
-                ledger.core().charge_unchecked_at(charge.entry, missing);
+                ledger.core().charge_unchecked_at(&charge.entry, missing);
                 charge.reserved += missing;
             }
         }
@@ -171,21 +171,18 @@ impl TenantCharges {
 
     /// The refusal of `requested` bytes in all by the ledger at this place.
     pub(super) fn refusal(&self, at: usize, denied: Denied, requested: u64) -> Refusal {
-        self.rules
-            .tenant_refusal(denied, at, &self.tenant_at(at).unwrap_or_default(), requested)
+        let tenant = self.charges.get(at).and_then(Option::as_ref);
+        let tenant = tenant.map_or("", |charge| charge.entry.tenant());
+        self.rules.tenant_refusal(denied, at, tenant, requested)
     }
 
-    /// A ledger that could never give so much.
+    /// The refusal by a ledger that could never give so much, if there is one.
     pub(super) fn exceeded(&self, bytes: u64) -> Option<Refusal> {
-        self.rules.ledgers.iter().enumerate().find_map(|(at, ledger)| {
-            let denied = ledger.core().exceeds(&self.tenant_at(at)?, bytes)?;
+        let mut charged = self.rules.ledgers.iter().zip(&self.charges).enumerate();
+        charged.find_map(|(at, (ledger, charge))| {
+            let denied = ledger.core().exceeds(charge.as_ref()?.entry.tenant(), bytes)?;
             Some(self.refusal(at, denied, bytes))
         })
-    }
-
-    fn tenant_at(&self, at: usize) -> Option<Box<str>> {
-        let charge = self.charges.get(at)?.as_ref()?;
-        self.rules.ledgers.get(at)?.core().tenant_at(charge.entry)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use loom::thread;
 
-use super::{Account, FreeStack, Link, Reconciler};
+use super::{Account, Reconciler};
 use crate::sync::{
     atomic::{
         AtomicBool, AtomicI64,
@@ -70,47 +70,4 @@ pub(crate) fn closed_bytes_return_once() {
         take();
         assert_eq!((seen, account.headroom(), account.closed()), (4, 0, 0));
     });
-}
-
-/// A head that is popped, pushed back and popped again must not be taken for an unchanged one.
-pub(crate) fn no_two_threads_have_the_same_place() {
-    model(|| {
-        let stack = Arc::new(Stack::default());
-        for index in 0..2 {
-            stack.put(index);
-        }
-        let users: Vec<_> = (0..2)
-            .map(|_| {
-                let stack = stack.clone();
-                thread::spawn(move || {
-                    let held: Vec<_> = (0..2).filter_map(|_| stack.take()).collect();
-                    held.into_iter().for_each(|index| stack.put(index));
-                })
-            })
-            .collect();
-        users.into_iter().for_each(|user| user.join().expect("ended"));
-        let mut left: Vec<_> = std::iter::from_fn(|| stack.take()).collect();
-        left.sort_unstable();
-        assert_eq!(left, [0, 1], "none is lost, none is there twice");
-    });
-}
-
-#[derive(Default)]
-struct Stack {
-    free: FreeStack,
-    links: [Link; 2],
-    in_use: [AtomicBool; 2],
-}
-
-impl Stack {
-    fn take(&self) -> Option<u32> {
-        let (index, _) = self.free.pop(|index| &self.links[index as usize], |link| link)?;
-        assert!(!self.in_use[index as usize].swap(true, AcqRel), "{index} is in use");
-        Some(index)
-    }
-
-    fn put(&self, index: u32) {
-        self.in_use[index as usize].store(false, std::sync::atomic::Ordering::Release);
-        self.free.push(index, &self.links[index as usize]);
-    }
 }
