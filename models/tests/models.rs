@@ -17,6 +17,7 @@ run! {
     a_failure_closes_the_resource_at_once
     tenants_get_back_what_was_not_stored
     a_parked_body_goes_with_its_response
+    a_kept_slot_is_whole_for_its_next_request
     granted_bytes_are_fetched_or_given_back
     whoever_waits_is_woken
     what_is_given_back_is_not_spent

@@ -19,10 +19,17 @@ struct KeptSlots {
     others: RefCell<Vec<SlotArc<Slot>>>,
 }
 
+#[cfg(not(storage_guard_loom))]
 thread_local! {
     static SLOTS: KeptSlots = const {
         KeptSlots { last: Cell::new(None), others: RefCell::new(Vec::new()) }
     };
+}
+
+// Loom's own ends with each run of a model.
+#[cfg(storage_guard_loom)]
+loom::thread_local! {
+    static SLOTS: KeptSlots = KeptSlots { last: Cell::new(None), others: RefCell::new(Vec::new()) };
 }
 
 /// Takes a kept slot of this layer.
@@ -39,14 +46,11 @@ pub(super) fn take(figures: &Arc<Figures>) -> Option<SlotArc<Slot>> {
 /// Keeps a slot whose reservation has ended.
 #[inline(always)]
 pub(super) fn keep(slot: SlotArc<Slot>) {
-    // A loom object must not outlive its run.
-    if cfg!(not(storage_guard_loom)) {
-        let _ = SLOTS.try_with(|slots| {
-            if let Some(other) = slots.last.replace(Some(slot)) {
-                slots.push(other);
-            }
-        });
-    }
+    let _ = SLOTS.try_with(|slots| {
+        if let Some(other) = slots.last.replace(Some(slot)) {
+            slots.push(other);
+        }
+    });
 }
 
 impl KeptSlots {

@@ -14,7 +14,7 @@ use crate::{
         Admission, Admitted, BodyReservation, Decision, Growth, LayerContext, Limits, LiveLimits, ParkedBody,
         StorageFailure, Stored, TenantNames,
     },
-    capacity::{Charge, Claim, SizeModel},
+    capacity::{Charge, Claim, Reason, Refusal, SizeModel},
     sync::model,
     tenant::{Ledger, Limit},
     test_util::FakeResource,
@@ -133,6 +133,24 @@ pub(crate) fn tenants_get_back_what_was_not_stored() {
         let usage = ledger.usage("acme");
         assert_eq!((usage.used, usage.reserved), (2, 0));
         assert_eq!(world.held(), (0, 3));
+    });
+}
+
+/// A request that begins while the last part of another may still be on its way out has nothing of it.
+pub(crate) fn a_kept_slot_is_whole_for_its_next_request() {
+    model(|| {
+        let world = World::new(Vec::new());
+        let (mut body, response) = world.reserve(3);
+        let ending = thread::spawn(move || drop(response));
+        relay(&mut body, 1);
+        body.cut_off(Refusal::new(Reason::Space));
+        drop(body);
+        let (mut body, response) = world.reserve(2);
+        assert!(response.cut_off().is_none() && !response.needs_inspection());
+        relay(&mut body, 2);
+        drop((body, response));
+        ending.join().expect("ended");
+        assert_eq!(world.held(), (0, 3), "each closed what it brought");
     });
 }
 
