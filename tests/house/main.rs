@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod broken;
+mod circles;
 mod pages;
 mod scan;
 mod tokens;

@@ -251,7 +251,7 @@ fn is_for_tests(attribute: &[&str]) -> bool {
     }
 }
 
-fn resolve(path: &[String], module: &[String]) -> Option<ModulePath> {
+pub(crate) fn resolve(path: &[String], module: &[String]) -> Option<ModulePath> {
     let (first, rest) = path.split_first()?;
     let mut resolved = match first.as_str() {
         "self" => module.to_vec(),
