@@ -125,7 +125,7 @@ fn remember<B>(
     admitted: Admitted,
     is_exposed: bool,
 ) -> Admitted {
-    let (body, mut response) = admitted;
+    let (body, response) = admitted;
     let LateContext { dialect, head } = answering.answers.late_context(HeadRef::of(request), estimate.dialect);
     response.set_note(u8::from(is_http1(request.version())) | dialect << DIALECT_SHIFT);
     if let Some(head) = head {
@@ -231,6 +231,7 @@ fn finish<R, E: 'static>(reservation: &ResponseReservation, outcome: &mut Result
             context.is_some_and(|context| Answering::of(&context).is_stored(response.status(), response.headers()));
         reservation.note_outcome(is_stored, response.extensions().get().copied());
     }
+    reservation.unpark();
 }
 
 /// The refusal that replaces the response, if any: the body was cut off, whatever the service made of that, or the storage

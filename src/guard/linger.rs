@@ -44,7 +44,7 @@ pub struct Linger {
 }
 
 /// Bodies up to this are read to their end instead.
-const SMALL: u64 = 64 << 10;
+pub(super) const SMALL: u64 = 64 << 10;
 
 /// How much more is read of a stream of HTTP/2. By default this makes the window of hyper's server, 1 MiB: what a client
 /// may have sent before it has seen the answer.

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::{
     BodyError,
     answering::{Answering, HTTP1},
-    linger::KeepOnDrop,
+    linger::{KeepOnDrop, SMALL},
     stored_body::{Boxed, StoredBody, put_back, store},
 };
 use crate::{
@@ -40,7 +40,7 @@ pin_project! {
             if let Some(waiting) = this.waiting {
                 this.reservation.abandon(&mut waiting.growth);
             }
-            if let StorageProjection::Tracked { stored } = this.storage.project() {
+            if let StorageProjection::Boxed { stored } = this.storage.project() {
                 if let Some(stored) = stored.take() {
                     let release = stored.release;
                     release(stored, this.reservation);
@@ -53,10 +53,10 @@ pin_project! {
 pin_project! {
     #[project = StorageProjection]
     enum Storage<B> {
-        // Nothing is reserved for it, and nothing counts.
-        Untracked { #[pin] body: B },
-        // None once it is cut off.
-        Tracked { stored: Option<Boxed<B>> },
+        // A small one, or one for which nothing is reserved. None once it is cut off.
+        Inline { #[pin] body: Option<B> },
+        // One that may outlive the handler. None once it is cut off.
+        Boxed { stored: Option<Boxed<B>> },
     }
 }
 
@@ -67,26 +67,19 @@ struct Waiting {
     growth: Growth,
 }
 
-impl<B> Guarded<B> {
-    #[inline(always)]
-    pub(super) fn untracked(body: B) -> Self {
-        Self {
-            storage: Storage::Untracked { body },
-            waiting: None,
-            reservation: BodyReservation::none(),
-        }
-    }
-}
-
 impl<B: Body + Send + 'static> Guarded<B> {
     #[inline(always)]
     pub(super) fn new(body: B, reservation: BodyReservation) -> Self {
-        if !reservation.is_some() {
-            return Self::untracked(body);
-        }
-        let stored = Some(store(body, release));
+        let is_small = body.size_hint().exact().is_some_and(|bytes| bytes <= SMALL);
+        let storage = if is_small || !reservation.is_some() {
+            Storage::Inline { body: Some(body) }
+        } else {
+            Storage::Boxed {
+                stored: Some(store(body, release)),
+            }
+        };
         Self {
-            storage: Storage::Tracked { stored },
+            storage,
             waiting: None,
             reservation,
         }
@@ -105,41 +98,53 @@ where
     #[inline]
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled<B> {
         let this = self.as_mut().project();
-        let stored = match this.storage.project() {
-            StorageProjection::Untracked { body } => {
-                return body
-                    .poll_frame(context)
-                    .map(|frame| frame.map(|frame| frame.map_err(BodyError::inner)));
-            }
-            StorageProjection::Tracked { stored } => stored,
-        };
         if this.waiting.is_some() {
             return self.poll_waiting(context);
         }
-        let Some(stored) = stored else {
+        let body = match this.storage.project() {
+            StorageProjection::Inline { body } => body.as_pin_mut(),
+            StorageProjection::Boxed { stored } => stored.as_mut().and_then(|stored| stored.as_mut().body()),
+        };
+        let Some(body) = body else {
             return Poll::Ready(None);
         };
         this.reservation.before_frame();
-        let frame = match stored.as_mut().poll_frame(context) {
+        let frame = match body.poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BodyError::inner(error)))),
-            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => {
+                self.set_ended();
+                return Poll::Ready(Some(Err(BodyError::inner(error))));
+            }
+            Poll::Ready(None) => {
+                self.set_ended();
+                return Poll::Ready(None);
+            }
             Poll::Pending => return Poll::Pending,
         };
         if let Some(data) = frame.data_ref() {
             // Before the frame is handed on: what is written without room is too late to refuse.
-            if let Err(growth) = this.reservation.relay(data.remaining() as u64) {
-                return self.grow(frame, growth, context);
+            let bytes = data.remaining() as u64;
+            if !this.reservation.relay(bytes) {
+                match self.as_mut().grow(Growth::new(bytes), context) {
+                    Grown::Paid => {}
+                    Grown::Refused(error) => return Poll::Ready(Some(Err(error))),
+                    Grown::Waits(growth) => {
+                        let frame = Mutex::new(Box::new(frame) as _);
+                        *self.project().waiting = Some(Box::new(Waiting { frame, growth }));
+                        return Poll::Pending;
+                    }
+                }
             }
         }
+        // At one place: a frame that is moved to several is copied.
         Poll::Ready(Some(Ok(frame)))
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.storage {
-            Storage::Untracked { body } => body.is_end_stream(),
-            Storage::Tracked { stored } => {
+            Storage::Inline { body } => self.waiting.is_none() && body.as_ref().is_none_or(Body::is_end_stream),
+            Storage::Boxed { stored } => {
                 self.waiting.is_none() && stored.as_ref().is_none_or(|stored| stored.is_end_stream())
             }
         }
@@ -148,9 +153,9 @@ where
     #[inline]
     fn size_hint(&self) -> SizeHint {
         let rest = match &self.storage {
-            Storage::Untracked { body } => body.size_hint(),
-            Storage::Tracked { stored: Some(stored) } => stored.size_hint(),
-            Storage::Tracked { stored: None } => SizeHint::with_exact(0),
+            Storage::Inline { body: Some(body) } => body.size_hint(),
+            Storage::Boxed { stored: Some(stored) } => stored.size_hint(),
+            _ => SizeHint::with_exact(0),
         };
         match &self.waiting {
             None => rest,
@@ -164,49 +169,75 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     #[cold]
+    #[inline(never)]
+    fn set_ended(self: Pin<&mut Self>) {
+        if let StorageProjection::Boxed { stored: Some(stored) } = self.project().storage.project() {
+            stored.as_mut().set_ended();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
     fn poll_waiting(mut self: Pin<&mut Self>, context: &Context<'_>) -> Polled<B> {
         let Some(waiting) = self.as_mut().project().waiting.take() else {
             return Poll::Ready(None);
         };
         let Waiting { frame, growth } = *waiting;
-        match frame.into_inner().unwrap_or_else(PoisonError::into_inner).downcast() {
-            Ok(frame) => self.grow(*frame, growth, context),
-            // None but such frames are put there.
-            Err(_) => Poll::Ready(None),
+        match self.as_mut().grow(growth, context) {
+            Grown::Paid => {
+                let frame = frame.into_inner().unwrap_or_else(PoisonError::into_inner).downcast();
+                // Nothing but such frames is put there.
+                Poll::Ready(frame.ok().map(|frame| Ok(*frame)))
+            }
+            Grown::Refused(error) => Poll::Ready(Some(Err(error))),
+            Grown::Waits(growth) => {
+                *self.project().waiting = Some(Box::new(Waiting { frame, growth }));
+                Poll::Pending
+            }
         }
     }
+}
 
-    /// Hands a frame on as soon as it is paid for.
+/// What becomes of a frame that was not paid for.
+enum Grown {
+    Paid,
+    Refused(BodyError),
+    Waits(Growth),
+}
+
+impl<B: Body + Send + 'static> Guarded<B> {
+    /// Pays for a frame.
     #[cold]
-    fn grow(self: Pin<&mut Self>, frame: Frame<B::Data>, mut growth: Growth, context: &Context<'_>) -> Polled<B> {
+    #[inline(never)]
+    fn grow(self: Pin<&mut Self>, mut growth: Growth, context: &Context<'_>) -> Grown {
         let this = self.project();
         let reservation = this.reservation;
         match reservation.grow(&mut growth, context) {
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Ok(())) => Grown::Paid,
             Poll::Ready(Err(refusal)) => {
-                if reservation
+                if !reservation
                     .context()
                     .is_some_and(|layer| layer.record_refusal(&refusal))
                 {
-                    reservation.cut_off(refusal.clone());
-                    if let StorageProjection::Tracked { stored } = this.storage.project() {
-                        // The client is still sending.
+                    reservation.unbind(&growth);
+                    return Grown::Paid;
+                }
+                reservation.cut_off(refusal.clone());
+                match this.storage.project() {
+                    StorageProjection::Inline { mut body } => body.set(None),
+                    // The client is still sending.
+                    StorageProjection::Boxed { stored } => {
                         stored.take().into_iter().for_each(|stored| reservation.park(stored));
                     }
-                    return Poll::Ready(Some(Err(BodyError::refused(refusal))));
                 }
-                reservation.unbind(&growth);
+                Grown::Refused(BodyError::refused(refusal))
             }
-            Poll::Pending => {
-                if !reservation.context().is_some_and(|layer| layer.reports_only()) {
-                    let frame = Mutex::new(Box::new(frame) as _);
-                    *this.waiting = Some(Box::new(Waiting { frame, growth }));
-                    return Poll::Pending;
-                }
+            Poll::Pending if reservation.context().is_some_and(|layer| layer.reports_only()) => {
                 reservation.grow_unchecked(&mut growth);
+                Grown::Paid
             }
+            Poll::Pending => Grown::Waits(growth),
         }
-        Poll::Ready(Some(Ok(frame)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     any::{Any, TypeId},
     cell::RefCell,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http_body::{Body, Frame, SizeHint};
@@ -83,21 +83,29 @@ fn with_boxes<B: 'static, T>(action: impl FnOnce(&mut Vec<Boxed<B>>) -> T) -> Op
     KEPT_BOXES.try_with(find).ok().flatten()
 }
 
+impl<B> StoredBody<B> {
+    /// The body, while there is one.
+    #[inline(always)]
+    pub(super) fn body(self: Pin<&mut Self>) -> Option<Pin<&mut B>> {
+        self.project().body.as_pin_mut()
+    }
+
+    /// The body has brought all that it will.
+    pub(super) fn set_ended(self: Pin<&mut Self>) {
+        *self.project().is_ended = true;
+    }
+}
+
+/// For the linger.
 impl<B: Body> Body for StoredBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    #[inline(always)]
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let Some(body) = this.body.as_pin_mut() else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(body.poll_frame(context));
-        if !matches!(frame, Some(Ok(_))) {
-            *this.is_ended = true;
+        match self.body() {
+            Some(body) => body.poll_frame(context),
+            None => Poll::Ready(None),
         }
-        Poll::Ready(frame)
     }
 
     #[inline]

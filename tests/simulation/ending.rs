@@ -19,6 +19,7 @@ impl World {
             store.lose_replies(0);
         }
         self.finish_all();
+        drop(self.runtime.lock().unwrap().take());
         self.site.is_quiet.store(true, Relaxed);
         self.look_at_requests();
         self.look_at_disks();

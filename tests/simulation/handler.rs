@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::{self, ErrorKind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,7 +14,7 @@ use tower::{BoxError, Service};
 use tower_storage_guard::{Guarded, StorageFailure, Stored as Told, test_util::ScriptedBody};
 
 use crate::{
-    plan::{Plan, Style, Upload},
+    plan::{Plan, Stop, Style, Upload},
     site::{Site, Stored},
 };
 
@@ -52,12 +53,12 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
     if plan.method == Method::DELETE {
         return Ok(delete(&site, &plan));
     }
-    match plan.style {
+    let stored = match plan.style {
         Style::Ignores => {
             drop(body);
             pause().await;
             site.count("answered: before the body was read");
-            Ok(response(&site, &plan, plan.status))
+            return Ok(response(&site, &plan, plan.status));
         }
         Style::HandsOver => {
             site.count("answered: while the body is read on");
@@ -66,44 +67,57 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
                 let _ = store(&site_too, &plan_too, disks, body).await;
             };
             site.spawned.lock().unwrap().push(Box::pin(storing));
-            Ok(response(&site, &plan, plan.status))
+            return Ok(response(&site, &plan, plan.status));
         }
-        Style::Stores => match store(&site, &plan, disks, body).await {
-            Ok(()) => {
-                let mut response = response(&site, &plan, plan.status);
-                if let Some(less) = plan.tells_less {
-                    site.count("handler: tells what it stored");
-                    let stored = plan.facts.lock().unwrap().handed.saturating_sub(less);
-                    response.extensions_mut().insert(Told::new(stored));
-                }
-                Ok(response)
+        Style::Stores => store(&site, &plan, disks, body).await,
+        Style::Copies => copy(&site, &plan, disks, body).await,
+    };
+    match stored {
+        Ok(()) => {
+            let mut response = response(&site, &plan, plan.status);
+            if let Some(less) = plan.tells_less {
+                site.count("handler: tells what it stored");
+                let facts = plan.facts.lock().unwrap();
+                let stored = facts.handed.max(facts.copied).saturating_sub(less);
+                response.extensions_mut().insert(Told::new(stored));
             }
-            Err(Failed::Full) => {
-                site.count("late failure");
-                plan.facts.lock().unwrap().told_full = true;
-                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                if site.one_in(2) {
-                    return Err(full.into());
-                }
-                let mut response = response(&site, &plan, StatusCode::INTERNAL_SERVER_ERROR);
-                response
-                    .extensions_mut()
-                    .insert(StorageFailure::from_error(&full).unwrap());
-                Ok(response)
-            }
-            Err(Failed::Body) if site.one_in(2) => {
-                site.count("handler: fails");
-                Err("the body failed".into())
-            }
-            // Some make a success of it.
-            Err(Failed::Body) => Ok(response(&site, &plan, plan.status)),
-        },
+            Ok(response)
+        }
+        Err(Failed::Full) => {
+            site.count("late failure");
+            plan.facts.lock().unwrap().told_full = true;
+            fails_with(ErrorKind::StorageFull, &site, &plan)
+        }
+        Err(Failed::Quota) => {
+            site.count("late failure: quota");
+            plan.facts.lock().unwrap().told_quota = true;
+            fails_with(ErrorKind::QuotaExceeded, &site, &plan)
+        }
+        Err(Failed::Body) if site.one_in(2) => {
+            site.count("handler: fails");
+            Err("the body failed".into())
+        }
+        // Some make a success of it.
+        Err(Failed::Body) => Ok(response(&site, &plan, plan.status)),
     }
 }
 
 enum Failed {
     Full,
+    Quota,
     Body,
+}
+
+/// As its error, or in a response of its own.
+fn fails_with(kind: ErrorKind, site: &Site, plan: &Plan) -> Reply {
+    let error = io::Error::from(kind);
+    if site.one_in(2) {
+        return Err(error.into());
+    }
+    let mut response = response(site, plan, StatusCode::INTERNAL_SERVER_ERROR);
+    let failure = StorageFailure::from_error(&error).unwrap();
+    response.extensions_mut().insert(failure);
+    Ok(response)
 }
 
 /// Keeps to the contract: when it asks for a frame, all but what it may keep is written.
@@ -119,6 +133,16 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
         if plan.panics_at == Some(frames) && frames > 0 {
             site.count("handler: panics");
             std::panic::resume_unwind(Box::new(Planned));
+        }
+        if let Some((_, stop)) = plan.stops_at.filter(|&(at, _)| at == frames) {
+            site.count("stops while the client sends");
+            // What was written goes, and its body before that.
+            drop(body);
+            pause().await;
+            return Err(match stop {
+                Stop::Full => Failed::Full,
+                Stop::Quota => Failed::Quota,
+            });
         }
         frames += 1;
         match body.frame().await {
@@ -136,7 +160,7 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
                 if let Some(refusal) = error.refusal() {
                     site.count("cut off");
                     site.say(|| format!("#{} is cut off: {}", plan.number, refusal.reason()));
-                    plan.facts.lock().unwrap().cut = Some(refusal.reason());
+                    plan.facts.lock().unwrap().cut = Some(refusal.clone());
                 }
                 return Err(Failed::Body);
             }
@@ -149,6 +173,22 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
     }
     while unwritten > 0 {
         unwritten -= file.write(unwritten.min(1 + site.below(1 << 20)))?;
+        pause().await;
+    }
+    file.is_complete = true;
+    drop(file);
+    drop(body);
+    Ok(())
+}
+
+/// Writes what is not in the body, which it may drop before.
+async fn copy(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Upload>) -> Result<(), Failed> {
+    let body = site.one_in(2).then_some(body);
+    let mut file = File::create(site, plan, &disks)?;
+    let mut left = plan.copies.unwrap_or(0);
+    plan.facts.lock().unwrap().copied = left;
+    while left > 0 {
+        left -= file.write(left.min(1 + site.below(1 << 20)))?;
         pause().await;
     }
     file.is_complete = true;

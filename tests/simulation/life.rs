@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use http_body_util::BodyExt;
 use tower::Service;
+use tower_storage_guard::Refusal;
 
 use crate::{
     handler::Planned,
@@ -64,16 +65,19 @@ impl World {
         }
         let site = &self.site;
         let number = self.plans.lock().unwrap().len();
-        let buffers: Vec<_> = self
+        let layers: Vec<_> = self
             .layers
             .iter()
-            .map(|guard| guard.rules.lock().unwrap().buffer)
+            .map(|guard| plan::Terms {
+                buffer: guard.rules.lock().unwrap().buffer,
+                classifies: guard.classifies,
+            })
             .collect();
         let edges = self.edges();
         let largest = site.disks[0].lock().unwrap().total * 2 / 3;
         let (mut plan, mut request, notes) =
-            site.with_dice(|dice| plan::draw(dice, number, &buffers, largest, &edges, site.fault));
-        if !self.books.is_empty() && site.one_in(8) {
+            site.with_dice(|dice| plan::draw(dice, number, &layers, largest, &edges, site.fault));
+        if !self.books.is_empty() && plan.copies.is_none() && site.one_in(8) {
             plan.method = Method::DELETE;
             *request.method_mut() = Method::DELETE;
             request.extensions_mut().insert(plan.clone());
@@ -96,7 +100,10 @@ impl World {
             Decision::Open if plan.method == Method::GET => site.count("exempt"),
             _ => {}
         }
-        self.facts(&plan, |facts| facts.decision = Some(decision));
+        let minimum = guard.rules.lock().unwrap().minimum;
+        self.facts(&plan, |facts| {
+            (facts.decision, facts.minimum) = (Some(decision), minimum)
+        });
         self.judge(&plan, &before, decision);
         self.plans.lock().unwrap().push(plan.clone());
 
@@ -151,14 +158,20 @@ impl World {
     }
 
     fn poll_task(&self, mut task: Task) {
-        let cut = |task: &Task| task.plan.as_ref().and_then(|plan| plan.facts.lock().unwrap().cut);
+        let cut = |task: &Task| {
+            let facts = task.plan.as_ref()?.facts.lock().unwrap();
+            facts.cut.as_ref().map(Refusal::reason)
+        };
         let before = cut(&task);
         // Who goes on without knowing may go on too far.
         for (resource, disk) in self.resources.iter().zip(&self.site.disks) {
             let report = resource.report();
             disk.lock().unwrap().is_tainted |= !report.measured && !report.closed;
         }
-        let polled = task.poll();
+        let plan = task.plan.clone();
+        let open = self.open();
+        let polled = self.noting(plan.as_ref(), || task.poll());
+        self.judge_closed_gates(&open, plan.as_ref());
         if let (None, Some(reason), Some(plan)) = (before, cut(&task), &task.plan) {
             let relayed = self.facts(plan, |facts| facts.sent);
             self.judge_cut(plan, reason, relayed);
@@ -183,7 +196,7 @@ impl World {
 
     pub(crate) fn finish(&self, task: Task) {
         let plan = task.plan.clone();
-        let wakers = task.end();
+        let wakers = self.noting(plan.as_ref(), || task.end());
         let name = || {
             plan.as_ref()
                 .map_or("a task".to_owned(), |plan| format!("#{}", plan.number))
@@ -193,6 +206,7 @@ impl World {
             .check(wakers == 0, || format!("{} left {wakers} wakers behind", name()));
         if let Some(plan) = &plan {
             self.facts(plan, |facts| facts.is_over = true);
+            self.judge_closed(plan);
         }
         self.settle_files();
     }
@@ -317,7 +331,7 @@ impl plan::Facts {
     pub(crate) fn charged(&self) -> i64 {
         match self.concluded {
             Some((_, Some(told))) => told,
-            Some((status, None)) if status.is_success() => self.handed as i64,
+            Some((status, None)) if status.is_success() => self.handed.max(self.copied) as i64,
             _ => 0,
         }
     }

@@ -14,6 +14,7 @@
 )]
 
 mod changes;
+mod closings;
 #[path = "../support/dice.rs"]
 mod dice;
 mod disk;
@@ -32,7 +33,7 @@ use site::Fault;
 use world::{Outcome, World};
 
 /// What has to happen in some thousand schedules: otherwise they would test less than they seem to.
-const EXPECTED: [&str; 43] = [
+const EXPECTED: [&str; 47] = [
     "abort: before the answer",
     "abort: of the response body",
     "answered: before the body was read",
@@ -44,6 +45,7 @@ const EXPECTED: [&str; 43] = [
     "body: trailers",
     "body: tells too little",
     "charge of two ledgers",
+    "client leaves early",
     "closed early",
     "cut off",
     "deleted",
@@ -55,6 +57,7 @@ const EXPECTED: [&str; 43] = [
     "handler: panics",
     "handler: tells what it stored",
     "late failure",
+    "late failure: quota",
     "probe: fails",
     "probe: hangs",
     "probe: too old",
@@ -73,8 +76,10 @@ const EXPECTED: [&str; 43] = [
     "reported only",
     "requests while the probe looks",
     "rolled back",
+    "stops while the client sends",
     "store: fails",
     "store: loses a reply",
+    "stored elsewhere",
     "two disks",
 ];
 

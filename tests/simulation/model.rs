@@ -21,7 +21,7 @@ pub(crate) struct Standing {
 }
 
 /// What a file of this length needs of a disk.
-fn need(disk: &Disk, bytes: u64) -> u64 {
+pub(crate) fn need(disk: &Disk, bytes: u64) -> u64 {
     let block = u64::from(disk.block);
     if block == 1 {
         return bytes;
@@ -271,6 +271,10 @@ impl World {
         if response.status() != status {
             wrong("the reason is another");
         }
+        // A client that is still sending could not read it.
+        if refusal.is_mid_stream() && !facts.sent_all && facts.body_is_gone {
+            wrong("the client's body is gone");
+        }
         if is_permanent(reason) && response.headers().contains_key(RETRY_AFTER) {
             wrong("trying again is of no use");
         }
@@ -283,7 +287,12 @@ impl World {
                     wrong("nothing was asked");
                 }
             }
-            _ if facts.cut.is_some_and(|cut| cut == reason) => {}
+            _ if facts.cut.as_ref().is_some_and(|cut| cut.reason() == reason) => {
+                if facts.cut.as_ref() != Some(refusal) {
+                    wrong("the handler was told other figures");
+                }
+            }
+            _ if facts.told_quota && reason == Reason::Quota => {}
             _ if facts.told_full && reason == Reason::Space => {
                 let mut reports = self.layers[plan.layer]
                     .disks

@@ -7,10 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderName, Method, Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tower_storage_guard::{
-    Reason, WriteBuffer,
+    Reason, Refusal, WriteBuffer,
     test_util::{ScriptError, ScriptedBody},
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) method: Method,
     pub(crate) tenant: Option<usize>,
     pub(crate) length: Length,
+    /// The handler copies so many bytes that are not in the body.
+    pub(crate) copies: Option<u64>,
     pub(crate) style: Style,
     /// What the handler may have unwritten when it asks for more.
     pub(crate) keeps: u64,
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     /// Waits for so long before it writes what it kept.
     pub(crate) ponders: u64,
     pub(crate) panics_at: Option<u32>,
+    /// Stops before this frame, and says why.
+    pub(crate) stops_at: Option<(u32, Stop)>,
     pub(crate) status: StatusCode,
     /// Tells that it stored this much less than came.
     pub(crate) tells_less: Option<u64>,
@@ -56,6 +60,17 @@ pub(crate) enum Style {
     HandsOver,
     /// Never looks at the body.
     Ignores,
+    /// Writes what is not in the body.
+    Copies,
+}
+
+/// Why a handler goes no further, although there is room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Stop {
+    /// Another file system of the same layer is full, or blocks that no probe can see.
+    Full,
+    /// The user that it writes as may store no more.
+    Quota,
 }
 
 /// What happened to a request.
@@ -64,17 +79,27 @@ pub(crate) struct Facts {
     pub(crate) decision: Option<Decision>,
     /// Bytes that the handler got.
     pub(crate) handed: u64,
+    /// Bytes that the handler writes although they are not in the body.
+    pub(crate) copied: u64,
     /// Why its body was cut off.
-    pub(crate) cut: Option<Reason>,
+    pub(crate) cut: Option<Refusal>,
     /// Bytes that the client has sent.
     pub(crate) sent: u64,
     /// The client stopped sending.
     pub(crate) hangs: bool,
+    /// The client has sent all that it ever will.
+    pub(crate) sent_all: bool,
     /// The handler said that the disk is full.
     pub(crate) told_full: bool,
+    /// The handler said that its user may store no more.
+    pub(crate) told_quota: bool,
     /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
     pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
     pub(crate) answers: u32,
+    /// What it closed on each disk.
+    pub(crate) closed: [u64; 2],
+    /// What it counted at least when it came.
+    pub(crate) minimum: u64,
     pub(crate) body_is_gone: bool,
     pub(crate) is_over: bool,
 }
@@ -107,6 +132,7 @@ impl Body for Upload {
         let polled = Pin::new(&mut self.script).poll_frame(context);
         let mut facts = self.facts.lock().unwrap();
         facts.hangs = polled.is_pending();
+        facts.sent_all |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             facts.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
@@ -125,11 +151,21 @@ impl Drop for Upload {
     }
 }
 
+/// What handlers behind a layer go by.
+pub(crate) struct Terms {
+    pub(crate) buffer: WriteBuffer,
+    /// It knows how large a copy is.
+    pub(crate) classifies: bool,
+}
+
+/// Tells a layer how large a copy is.
+pub(crate) const COPIES: HeaderName = HeaderName::from_static("x-copies");
+
 /// The request of a plan that is drawn now, and what is special about it.
 pub(crate) fn draw(
     dice: &mut Dice,
     number: usize,
-    buffers: &[WriteBuffer],
+    layers: &[Terms],
     largest: u64,
     edges: &[u64],
     fault: Fault,
@@ -139,6 +175,7 @@ pub(crate) fn draw(
     let method = match dice.below(20) {
         0 => Method::GET,
         1 => Method::from_bytes(b"MKCOL").unwrap(),
+        2 | 3 => Method::from_bytes(b"COPY").unwrap(),
         _ => Method::PUT,
     };
     let size = match dice.below(8) {
@@ -157,7 +194,15 @@ pub(crate) fn draw(
     let mut rest = size;
     // Clients send large files in large pieces.
     let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
+    // Some send a little and go.
+    let mut leaves_after = if dice.one_in(12) { dice.below(4) } else { u64::MAX };
     while rest > 0 {
+        if leaves_after == 0 {
+            notes.push("client leaves early");
+            script = script.error("the client is gone");
+            break;
+        }
+        leaves_after -= 1;
         let bytes = rest.min(1 + dice.below(frame * 2)).min(LARGEST_FRAME);
         script = script.data(bytes as usize);
         rest -= bytes;
@@ -201,8 +246,20 @@ pub(crate) fn draw(
     if let Some(tenant) = tenant {
         request = request.header("x-tenant", TENANTS[tenant]);
     }
-    let layer = dice.below(buffers.len() as u64) as usize;
-    let buffer = match buffers[layer] {
+    let layer = dice.below(layers.len() as u64) as usize;
+    let mut style = match dice.below(10) {
+        0 => Style::Ignores,
+        1 => Style::HandsOver,
+        _ => Style::Stores,
+    };
+    let copies = (layers[layer].classifies && method.as_str() == "COPY").then(|| 1 + dice.below(largest / 3));
+    if let Some(bytes) = copies {
+        notes.push("stored elsewhere");
+        request = request.header(COPIES, bytes);
+        length = Length::Known(bytes);
+        style = Style::Copies;
+    }
+    let buffer = match layers[layer].buffer {
         WriteBuffer::Bytes(bytes) => bytes,
         WriteBuffer::Whole => u64::MAX,
     };
@@ -212,11 +269,8 @@ pub(crate) fn draw(
         buffer,
         tenant,
         length,
-        style: match dice.below(10) {
-            0 => Style::Ignores,
-            1 => Style::HandsOver,
-            _ => Style::Stores,
-        },
+        copies,
+        style,
         keeps: match dice.below(3) {
             _ if fault == Fault::HandlersKeepTooMuch => u64::MAX,
             0 => dice.below(buffer.max(1)),
@@ -227,6 +281,10 @@ pub(crate) fn draw(
             _ => dice.below(2) * dice.below(150),
         },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
+        stops_at: dice.one_in(20).then(|| {
+            let stop = if dice.one_in(2) { Stop::Full } else { Stop::Quota };
+            (1 + dice.below(5) as u32, stop)
+        }),
         status: [StatusCode::CREATED, StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR][(dice.below(12) / 5) as usize],
         tells_less: dice.one_in(8).then(|| dice.below(3000)),
         removes_partial: dice.one_in(2),

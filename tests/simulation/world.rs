@@ -7,18 +7,19 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderName;
+use http::{HeaderName, request::Parts};
+use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
 use tower_storage_guard::{
-    FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Reading, Resource, SizeModel, StorageGuard,
-    StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
+    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Linger, Reading,
+    Resource, SizeModel, StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
 };
 
 use crate::{
     dice::Dice,
     disk::Disk,
     handler::Handler,
-    plan::{Facts, Plan, TENANTS},
+    plan::{COPIES, Facts, Plan, TENANTS},
     site::{Fault, Site},
     task::Task,
 };
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) tasks: Mutex<Vec<Task>>,
     /// All requests so far.
     pub(crate) plans: Mutex<Vec<Plan>>,
+    /// Nobody runs its tasks: what they keep for a moment goes with it.
+    pub(crate) runtime: Mutex<Option<Runtime>>,
 }
 
 /// A layer, and what it is set to.
@@ -48,6 +51,8 @@ pub(crate) struct Guard {
     pub(crate) layer: StorageGuardLayer,
     pub(crate) service: Mutex<StorageGuard<Handler>>,
     pub(crate) disks: Vec<usize>,
+    /// It has a classifier that knows how large a copy is.
+    pub(crate) classifies: bool,
     pub(crate) rules: Mutex<Rules>,
 }
 
@@ -90,7 +95,11 @@ impl Book {
 
 impl World {
     pub(crate) fn run(seed: u64, fault: Fault, keeps_trace: bool) -> Outcome {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let handle = runtime.handle().clone();
+        let _entered = handle.enter();
         let world = Self::new(seed, fault, keeps_trace);
+        *world.runtime.lock().unwrap() = Some(runtime);
         for _ in 0..STEPS {
             world.step();
             world.watch();
@@ -123,6 +132,7 @@ impl World {
                 books,
                 tasks: Mutex::default(),
                 plans: Mutex::default(),
+                runtime: Mutex::default(),
                 site,
             }
         })
@@ -271,6 +281,7 @@ fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
         .max_body(rules.maximum)
         .minimum_charge(rules.minimum)
         .write_buffer(rules.buffer)
+        .linger(Linger::default().connections(1000))
         .require_length(rules.require_length)
         .report_only(rules.report_only);
     for &at in &disks {
@@ -294,6 +305,10 @@ fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
             builder.tenant(book.ledger.clone(), key)
         };
     }
+    let classifies = site.one_in(2);
+    if classifies {
+        builder = builder.classifier(by_copies);
+    }
     let layer = builder.build().unwrap();
     let handler = Handler {
         site: site.clone(),
@@ -303,8 +318,17 @@ fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
         service: Mutex::new(layer.layer(handler)),
         layer,
         disks,
+        classifies,
         rules: Mutex::new(rules),
     }
+}
+
+fn by_copies(parts: &Parts) -> Class {
+    let copies = parts
+        .headers
+        .get(COPIES)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    copies.map_or_else(|| DefaultClassifier.classify(parts), Class::StoresBytes)
 }
 
 pub(crate) fn write_buffer(site: &Site) -> WriteBuffer {

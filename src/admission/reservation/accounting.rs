@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What few requests have and the end takes care of.
-const HAS_RARE: u8 = CUT_OFF | CHARGES_TENANTS | PARKS_BODY | KEEPS_HEAD;
+const HAS_RARE: u16 = CUT_OFF | CHARGES_TENANTS | PARKS_BODY | KEEPS_HEAD;
 
 impl Slot {
     /// Begins a reservation that holds nothing yet.
@@ -167,7 +167,7 @@ impl Slot {
     }
 
     #[inline(never)]
-    fn end_exceptions(&self, exceptions: u8) {
+    fn end_exceptions(&self, exceptions: u16) {
         if exceptions & HAS_RARE != 0 {
             let rare = std::mem::take(&mut *self.rare());
             if let Some(tenants) = rare.tenants {

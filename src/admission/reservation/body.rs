@@ -39,6 +39,15 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
+    /// For a frame of so many bytes.
+    pub(crate) fn new(frame: u64) -> Self {
+        Self {
+            frame,
+            waits: None,
+            is_exact: false,
+        }
+    }
+
     /// The bytes of the frame that needs it.
     pub(crate) fn frame(&self) -> u64 {
         self.frame
@@ -102,34 +111,30 @@ impl BodyReservation {
         self.set_relayed(relayed);
     }
 
-    /// Counts a frame before it is handed on. `Err` if it is not paid for: then [`grow`](Self::grow) decides.
+    /// Counts a frame before it is handed on. `false` if it is not paid for: then [`grow`](Self::grow) decides.
     #[inline(always)]
-    pub(crate) fn relay(&mut self, frame: u64) -> Result<(), Growth> {
+    pub(crate) fn relay(&mut self, frame: u64) -> bool {
         if frame < self.quiet {
             self.quiet -= frame;
-            return Ok(());
+            return true;
         }
         self.relay_slow(frame)
     }
 
     #[inline(never)]
     #[cold]
-    fn relay_slow(&mut self, frame: u64) -> Result<(), Growth> {
+    fn relay_slow(&mut self, frame: u64) -> bool {
         let needed = self.relayed().saturating_add(frame);
         let Some(reservation) = &self.reservation else {
-            return Ok(());
+            return true;
         };
         let slot = reservation.slot();
         let reserved = slot.reserved.load(Relaxed);
         if needed > reserved && slot.exceptions() & UNBOUND == 0 && !self.extend_ahead(needed, reserved) {
-            return Err(Growth {
-                frame,
-                waits: None,
-                is_exact: false,
-            });
+            return false;
         }
         self.set_relayed(needed);
-        Ok(())
+        true
     }
 
     /// Reserves for a frame, and some more ahead, where no store has to be asked.
@@ -326,18 +331,19 @@ impl BodyReservation {
         self.quiet = self.quiet_until - relayed;
     }
 
-    /// A granted wait that nobody comes back for belongs to the reservation, which gives it back at its end.
+    /// Gives up a growth that is under way: nothing of it stays reserved.
     pub(crate) fn abandon(&self, growth: &mut Growth) {
-        let Some((at, waiter)) = growth.waits.take() else {
-            return;
-        };
-        if !waiter.abandon() {
-            return;
-        }
-        if let Some(reservation) = &self.reservation {
-            if let Some(tenants) = &mut reservation.slot().rare().tenants {
-                tenants.add_granted(at, waiter.bytes);
+        let Some(reservation) = &self.reservation else { return };
+        let slot = reservation.slot();
+        let reserved = slot.reserved.load(Relaxed);
+        slot.refund_beyond(reserved);
+        if let Some(tenants) = &mut slot.rare().tenants {
+            if let Some((at, waiter)) = growth.waits.take() {
+                if waiter.abandon() {
+                    tenants.add_granted(at, waiter.bytes);
+                }
             }
+            tenants.give_back_beyond(reserved);
         }
     }
 }

@@ -11,8 +11,8 @@ use loom::thread;
 
 use crate::{
     admission::{
-        Admission, Admitted, BodyReservation, Decision, LayerContext, Limits, LiveLimits, ParkedBody, StorageFailure,
-        Stored, TenantNames,
+        Admission, Admitted, BodyReservation, Decision, Growth, LayerContext, Limits, LiveLimits, ParkedBody,
+        StorageFailure, Stored, TenantNames,
     },
     capacity::{Charge, Claim, SizeModel},
     sync::model,
@@ -55,8 +55,8 @@ fn claim(bytes: u64) -> Claim {
 
 fn relay(body: &mut BodyReservation, bytes: u64) {
     body.before_frame();
-    if let Err(mut growth) = body.relay(bytes) {
-        let outcome = body.grow(&mut growth, &Context::from_waker(Waker::noop()));
+    if !body.relay(bytes) {
+        let outcome = body.grow(&mut Growth::new(bytes), &Context::from_waker(Waker::noop()));
         assert!(matches!(outcome, Poll::Ready(Ok(()))), "paid for");
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn a_reservation_ends_once_whoever_goes_last() {
 pub(crate) fn a_reservation_ends_once_with_three_holders() {
     model(|| {
         let world = World::new(Vec::new());
-        let (mut body, mut response) = world.reserve(4);
+        let (mut body, response) = world.reserve(4);
         let handle = response.expose().expect("reserved");
         let reader = thread::spawn(move || relay(&mut body, 4));
         let writer = thread::spawn(move || drop(handle));
@@ -150,12 +150,12 @@ impl ParkedBody for Parked {
 pub(crate) fn a_parked_body_goes_with_its_response() {
     model(|| {
         let world = World::new(Vec::new());
-        let (body, mut response) = world.reserve(1);
+        let (body, response) = world.reserve(1);
         let handle = response.expose().expect("reserved");
         let parked = Arc::new(());
         let seen = parked.clone();
         let reader = thread::spawn(move || body.park(Box::pin(Parked(parked))));
-        response.end();
+        drop(response);
         reader.join().expect("ended");
         assert_eq!(Arc::strong_count(&seen), 1, "the handle does not keep it");
         drop(handle);

@@ -2,7 +2,7 @@ use std::{any::Any, pin::Pin, sync::Arc};
 
 use super::{
     holder::Reservation,
-    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody},
+    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, EXPOSED, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody},
 };
 use crate::{
     admission::{StorageFailure, Stored},
@@ -15,8 +15,6 @@ use crate::{
 pub(crate) struct ResponseReservation {
     /// None where nothing is reserved, or once the response is decided.
     reservation: Option<Reservation>,
-    /// The handler has a handle, which may outlive the response.
-    is_exposed: bool,
 }
 
 impl ResponseReservation {
@@ -24,17 +22,13 @@ impl ResponseReservation {
     pub(super) const fn new(reservation: Reservation) -> Self {
         Self {
             reservation: Some(reservation),
-            is_exposed: false,
         }
     }
 
     /// Of a request that reserves nothing.
     #[inline(always)]
     pub(crate) const fn none() -> Self {
-        Self {
-            reservation: None,
-            is_exposed: false,
-        }
+        Self { reservation: None }
     }
 
     #[inline(always)]
@@ -42,16 +36,15 @@ impl ResponseReservation {
         self.reservation.is_some()
     }
 
-    /// Whether the response has to be looked at: the body was cut off, or tenants are charged.
+    /// Whether the response has to be looked at: the body was cut off, tenants are charged, or a handle may outlive it.
     #[inline(always)]
     pub(crate) fn needs_inspection(&self) -> bool {
-        let exceptions = self.reservation.as_ref().map_or(0, |held| held.slot().exceptions());
-        exceptions & (CUT_OFF | CHARGES_TENANTS) != 0
+        self.exceptions() & (CUT_OFF | CHARGES_TENANTS | EXPOSED) != 0
     }
 
     /// A handle for the handler.
-    pub(crate) fn expose(&mut self) -> Option<Reservation> {
-        self.is_exposed = true;
+    pub(crate) fn expose(&self) -> Option<Reservation> {
+        self.reservation.as_ref()?.slot().set(EXPOSED);
         self.reservation.clone()
     }
 
@@ -143,23 +136,21 @@ impl ResponseReservation {
         self.reservation.as_ref()?.slot().figures.context()
     }
 
-    fn exceptions(&self) -> u8 {
+    #[inline(always)]
+    fn exceptions(&self) -> u16 {
         self.reservation.as_ref().map_or(0, |held| held.slot().exceptions())
     }
 
-    /// The response is decided.
+    /// Ends this part of the reservation, after an inspection if one was needed.
     #[inline(always)]
     pub(crate) fn end(&mut self) {
-        if self.is_exposed {
-            self.end_before_handle();
-        }
         self.reservation = None;
     }
 
-    /// A handle must not keep a parked body, and with it a connection.
+    /// The response is decided. A handle must not keep a parked body, and with it a connection.
     #[cold]
-    fn end_before_handle(&mut self) {
-        if let Some(reservation) = &self.reservation {
+    pub(crate) fn unpark(&self) {
+        if let Some(reservation) = self.reservation.as_ref().filter(|_| self.exceptions() & EXPOSED != 0) {
             reservation.slot().set(ANSWERED);
             if let Some(body) = self.take_parked_body() {
                 reservation.slot().unpark(body);
@@ -171,6 +162,8 @@ impl ResponseReservation {
 impl Drop for ResponseReservation {
     #[inline(always)]
     fn drop(&mut self) {
-        self.end();
+        if self.exceptions() & EXPOSED != 0 {
+            self.unpark();
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     sync::{
         Mutex, MutexGuard,
         atomic::{
-            AtomicBool, AtomicU8, AtomicU64,
+            AtomicBool, AtomicU8, AtomicU16, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
@@ -41,7 +41,7 @@ pub(super) struct Slot {
     /// Scopes of which an inode is held, a bit each.
     pub(super) inodes: AtomicU8,
     /// Bits for what few requests have. Without them nothing in `rare` is looked at.
-    pub(super) exceptions: AtomicU8,
+    pub(super) exceptions: AtomicU16,
     /// Body bytes that are paid for.
     pub(super) reserved: AtomicU64,
     /// Relayed bytes at which the next piece closes.
@@ -80,16 +80,18 @@ pub(crate) trait ParkedBody: Send {
 }
 
 /// The body was cut off.
-pub(super) const CUT_OFF: u8 = 1;
-pub(super) const CHARGES_TENANTS: u8 = 2;
-pub(super) const HOLDS_INODES: u8 = 4;
-pub(super) const PARKS_BODY: u8 = 8;
-pub(super) const KEEPS_HEAD: u8 = 16;
-pub(super) const ESSENTIAL: u8 = 32;
+pub(super) const CUT_OFF: u16 = 1;
+pub(super) const CHARGES_TENANTS: u16 = 2;
+pub(super) const HOLDS_INODES: u16 = 4;
+pub(super) const PARKS_BODY: u16 = 8;
+pub(super) const KEEPS_HEAD: u16 = 16;
+pub(super) const ESSENTIAL: u16 = 32;
 /// Nothing is reserved, whatever comes: the request goes on although it would have been refused.
-pub(super) const UNBOUND: u8 = 64;
+pub(super) const UNBOUND: u16 = 64;
 /// The response is decided, so a body is not parked for it any more.
-pub(super) const ANSWERED: u8 = 128;
+pub(super) const ANSWERED: u16 = 128;
+/// The handler has a handle, which may outlive the response.
+pub(super) const EXPOSED: u16 = 256;
 
 impl Slot {
     pub(super) fn new(figures: Arc<Figures>) -> Self {
@@ -100,7 +102,7 @@ impl Slot {
             may_be_written: AtomicBool::new(false),
             note: AtomicU8::new(0),
             inodes: AtomicU8::new(0),
-            exceptions: AtomicU8::new(0),
+            exceptions: AtomicU16::new(0),
             reserved: AtomicU64::new(0),
             next_close: AtomicU64::new(0),
             kept_at_least: AtomicU64::new(0),
@@ -118,12 +120,12 @@ impl Slot {
 
     /// The bits of what the reservation has beyond the usual.
     #[inline(always)]
-    pub(super) fn exceptions(&self) -> u8 {
+    pub(super) fn exceptions(&self) -> u16 {
         self.exceptions.load(Acquire)
     }
 
     /// Sets a bit. Returns the bits before.
-    pub(super) fn set(&self, exception: u8) -> u8 {
+    pub(super) fn set(&self, exception: u16) -> u16 {
         self.exceptions.fetch_or(exception, AcqRel)
     }
 

@@ -1,0 +1,61 @@
+//! What requests close is what came of them.
+
+use crate::{
+    model::need,
+    plan::{Plan, Style},
+    world::World,
+};
+
+impl World {
+    /// Does a part of a request's work, and notes what it closes.
+    pub(crate) fn noting<T>(&self, plan: Option<&Plan>, work: impl FnOnce() -> T) -> T {
+        let unseen = || self.resources.iter().map(|resource| resource.report().unseen);
+        let before: Vec<_> = unseen().collect();
+        let outcome = work();
+        if let Some(plan) = plan {
+            self.facts(plan, |facts| {
+                for ((before, after), closed) in before.into_iter().zip(unseen()).zip(&mut facts.closed) {
+                    *closed += after.saturating_sub(before);
+                }
+            });
+        }
+        outcome
+    }
+
+    /// The resources that do not refuse everything.
+    pub(crate) fn open(&self) -> Vec<bool> {
+        self.resources
+            .iter()
+            .map(|resource| !resource.report().closed)
+            .collect()
+    }
+
+    /// A request has gone on. Only one that found a disk full refuses everything else there.
+    pub(crate) fn judge_closed_gates(&self, open: &[bool], plan: Option<&Plan>) {
+        let may_close = plan.is_some_and(|plan| self.facts(plan, |facts| facts.told_full));
+        for (at, (was_open, is_open)) in open.iter().zip(self.open()).enumerate() {
+            self.site.check(!was_open || is_open || may_close, || {
+                let number = plan.map_or(0, |plan| plan.number);
+                format!("#{number} closed disk {at} for everybody")
+            });
+        }
+    }
+
+    /// A request is over. What it may have written is closed, and what its client announced and never sent is free again.
+    pub(crate) fn judge_closed(&self, plan: &Plan) {
+        let (closed, came, minimum) = self.facts(plan, |facts| {
+            (facts.closed, facts.handed.max(facts.copied), facts.minimum)
+        });
+        for &at in &self.layers[plan.layer].disks {
+            let (closed, disk) = (closed[at], self.site.disk(at));
+            let most = need(&disk, came.max(minimum).max(plan.copies.unwrap_or(0)));
+            // What is handed over goes on, and what is only reported is not held.
+            let is_exact = plan.style != Style::HandsOver && !disk.is_tainted;
+            let least = if is_exact { came } else { 0 };
+            drop(disk);
+            self.site.check((least..=most).contains(&closed), || {
+                format!("#{} closed {closed} bytes on disk {at}, and {came} came", plan.number)
+            });
+        }
+    }
+}
