@@ -2,19 +2,13 @@ use std::sync::LazyLock;
 
 use http::HeaderValue;
 
-/// Writes a number as a header's value. Up to 999, as most times are, that allocates nothing.
+/// Writes a number as a header's value. Up to 299, as most times are, that allocates nothing but the first time.
 pub(super) fn decimal(number: u32) -> HeaderValue {
-    /// `000` to `999`, one after the other.
-    static DIGITS: LazyLock<String> = LazyLock::new(|| (0..1000).map(|number| format!("{number:03}")).collect());
-    let leading_zeros = match number {
-        0..10 => 2,
-        10..100 => 1,
-        100..1000 => 0,
-        _ => return number.into(),
-    };
-    let start = 3 * number as usize;
-    let digits = DIGITS.get(start + leading_zeros..start + 3);
-    digits.map_or_else(|| number.into(), HeaderValue::from_static)
+    static SMALL: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+        let digits = (0..300_u32).map(|number| number.to_string().leak());
+        digits.map(|digits| HeaderValue::from_static(digits)).collect()
+    });
+    SMALL.get(number as usize).cloned().unwrap_or_else(|| number.into())
 }
 
 #[cfg(test)]
