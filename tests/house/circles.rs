@@ -86,7 +86,7 @@ impl<'a> Files<'a> {
                 }
             }
             for leaf in leaves {
-                let is_absolute = ["crate", "self", "super"].contains(&leaf.path[0].as_str());
+                let is_absolute = ["crate", "self", "super"].contains(&leaf.path.first().map_or("", String::as_str));
                 let from = if is_absolute {
                     resolve(&leaf.path, &module)
                 } else {
