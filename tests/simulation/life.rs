@@ -76,7 +76,7 @@ impl World {
         let edges = self.edges();
         let largest = site.disks[0].lock().unwrap().total * 2 / 3;
         let (mut plan, mut request, notes) =
-            site.with_dice(|dice| plan::draw(dice, number, &layers, largest, &edges, site.fault));
+            site.with_dice(|dice| plan::draw(dice, number, &layers, largest, &edges, self.habits, site.fault));
         if !self.books.is_empty() && plan.copies.is_none() && site.one_in(8) {
             plan.method = Method::DELETE;
             *request.method_mut() = Method::DELETE;

@@ -33,7 +33,7 @@ use site::Fault;
 use world::{Outcome, World};
 
 /// What has to happen in some thousand schedules: otherwise they would test less than they seem to.
-const EXPECTED: [&str; 47] = [
+const EXPECTED: [&str; 48] = [
     "abort: before the answer",
     "abort: of the response body",
     "answered: before the body was read",
@@ -41,6 +41,7 @@ const EXPECTED: [&str; 47] = [
     "answered: while the body is read on",
     "asked a store",
     "body: error",
+    "body: grows beyond its hint",
     "body: hangs",
     "body: trailers",
     "body: tells too little",

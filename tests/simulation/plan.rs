@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) method: Method,
     pub(crate) tenant: Option<usize>,
     pub(crate) length: Length,
+    /// More may come than that.
+    pub(crate) grows: bool,
     /// The handler copies so many bytes that are not in the body.
     pub(crate) copies: Option<u64>,
     pub(crate) style: Style,
@@ -151,12 +153,24 @@ impl Drop for Upload {
     }
 }
 
+/// What clients of a world do.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    /// Some send more than they say.
+    pub(crate) lies: bool,
+    /// Many give hints for small files, and tenants have little room.
+    pub(crate) hints: bool,
+}
+
 /// What handlers behind a layer go by.
 pub(crate) struct Terms {
     pub(crate) buffer: WriteBuffer,
     /// It knows how large a copy is.
     pub(crate) classifies: bool,
 }
+
+/// One of ten ways to tell a length.
+const HINT: u64 = 5;
 
 /// Tells a layer how large a copy is.
 pub(crate) const COPIES: HeaderName = HeaderName::from_static("x-copies");
@@ -168,6 +182,7 @@ pub(crate) fn draw(
     layers: &[Terms],
     largest: u64,
     edges: &[u64],
+    habits: Habits,
     fault: Fault,
 ) -> (Plan, Request<Upload>, Vec<&'static str>) {
     let mut notes = Vec::new();
@@ -176,15 +191,17 @@ pub(crate) fn draw(
         0 => Method::GET,
         1 => Method::from_bytes(b"MKCOL").unwrap(),
         2 | 3 => Method::from_bytes(b"COPY").unwrap(),
+        4 => Method::from_bytes(b"PROPPATCH").unwrap(),
         _ => Method::PUT,
     };
     let size = match dice.below(8) {
-        _ if method != Method::PUT => 0,
+        _ if ![b"PUT", &b"PROPPATCH"[..]].contains(&method.as_str().as_bytes()) => 0,
         // What just fits, and what just does not.
         _ if !edges.is_empty() && dice.one_in(8) => {
             (edges[dice.below(edges.len() as u64) as usize] + dice.below(3)).saturating_sub(1)
         }
         0 => 0,
+        _ if habits.hints => 1 + dice.below(256 << 10),
         1 | 2 => 1 + dice.below(64 << 10),
         3 | 4 => 1 + dice.below(2 << 20),
         5 | 6 => 1 + dice.below(largest / 3),
@@ -194,6 +211,7 @@ pub(crate) fn draw(
     let mut rest = size;
     // Clients send large files in large pieces.
     let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
+    let at_once = size <= LARGEST_FRAME && dice.one_in(2);
     // Some send a little and go.
     let mut leaves_after = if dice.one_in(12) { dice.below(4) } else { u64::MAX };
     while rest > 0 {
@@ -203,7 +221,8 @@ pub(crate) fn draw(
             break;
         }
         leaves_after -= 1;
-        let bytes = rest.min(1 + dice.below(frame * 2)).min(LARGEST_FRAME);
+        let piece = if at_once { size } else { 1 + dice.below(frame * 2) };
+        let bytes = rest.min(piece).min(LARGEST_FRAME);
         script = script.data(bytes as usize);
         rest -= bytes;
         if dice.one_in(5) {
@@ -226,21 +245,35 @@ pub(crate) fn draw(
     }
     let mut request = Request::builder().method(method.clone()).uri("/");
     let mut length = Length::Known(size);
-    match dice.below(10) {
+    let mut grows = false;
+    let told = match dice.below(10) {
+        _ if habits.hints && dice.one_in(2) => HINT,
+        told => told,
+    };
+    match told {
         0..=3 => script = script.telling_length(size),
         _ if size == 0 => script = script.telling_length(0),
         4 => request = request.header("content-length", size),
-        5 => {
-            let hint = size + dice.below(2) * dice.below(100_000);
+        HINT => {
+            notes.push("body: grows beyond its hint");
+            let hint = match dice.below(3) {
+                0 => 0,
+                1 => dice.below(size),
+                _ => size + dice.below(2) * dice.below(100_000),
+            };
             request = request.header("upload-length", hint);
             length = Length::Known(hint);
+            grows = true;
         }
-        6 => {
+        6 if habits.lies => {
             notes.push("body: tells too little");
             length = Length::Known(size.div_ceil(2));
             script = script.telling_length(size.div_ceil(2));
         }
-        _ => length = Length::Unknown,
+        _ => {
+            length = Length::Unknown;
+            grows = true;
+        }
     }
     let tenant = (!dice.one_in(40)).then(|| dice.below(3) as usize);
     if let Some(tenant) = tenant {
@@ -269,6 +302,7 @@ pub(crate) fn draw(
         buffer,
         tenant,
         length,
+        grows,
         copies,
         style,
         keeps: match dice.below(3) {

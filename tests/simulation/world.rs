@@ -19,7 +19,7 @@ use crate::{
     dice::Dice,
     disk::Disk,
     handler::Handler,
-    plan::{COPIES, Facts, Plan, TENANTS},
+    plan::{COPIES, Facts, Habits, Plan, TENANTS},
     site::{Fault, Site},
     task::Task,
 };
@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) resources: Vec<Resource>,
     pub(crate) layers: Vec<Guard>,
     pub(crate) books: Vec<Book>,
+    pub(crate) habits: Habits,
     pub(crate) tasks: Mutex<Vec<Task>>,
     /// All requests so far.
     pub(crate) plans: Mutex<Vec<Plan>>,
@@ -122,7 +123,12 @@ impl World {
             let resources: Vec<_> = (0..count)
                 .map(|at| resource(&site, at, policy(&site), world.clone()))
                 .collect();
-            let books = if has_ledgers { books(&site) } else { Vec::new() };
+            let hints = site.one_in(4);
+            let habits = Habits {
+                lies: !hints && site.one_in(2),
+                hints,
+            };
+            let books = if has_ledgers { books(&site, habits) } else { Vec::new() };
             let layers = (0..1 + site.below(3))
                 .map(|_| guard(&site, &resources, &books))
                 .collect();
@@ -130,6 +136,7 @@ impl World {
                 resources,
                 layers,
                 books,
+                habits,
                 tasks: Mutex::default(),
                 plans: Mutex::default(),
                 runtime: Mutex::default(),
@@ -140,14 +147,22 @@ impl World {
 
     /// What must hold at any time.
     fn watch(&self) {
-        for book in self.books.iter().filter(|book| book.store.is_none()) {
-            if *book.is_tainted.lock().unwrap() {
+        for book in &self.books {
+            // Of what was leased clients that lie may store more.
+            let is_overdrawn = book.store.is_some() && self.habits.lies;
+            if *book.is_tainted.lock().unwrap() || is_overdrawn {
                 continue;
             }
             for account in book.accounts() {
                 let most = book.most.lock().unwrap()[account];
-                let usage = book.ledger.usage(book.name(account));
-                let charged = usage.used + usage.reserved;
+                let charged = match &book.store {
+                    None => {
+                        let usage = book.ledger.usage(book.name(account));
+                        usage.used + usage.reserved
+                    }
+                    Some(store) => store.record(book.name(account)).map_or(0, |record| record.used()),
+                };
+                if book.store.is_some() && charged + (512 << 10) > most {}
                 let words = || format!("{} has {charged} bytes of {most}", book.name(account));
                 self.site.check(charged <= most, words);
             }
@@ -222,11 +237,11 @@ fn resource(site: &Arc<Site>, at: usize, policy: FailurePolicy, world: Weak<Worl
         .unwrap()
 }
 
-fn books(site: &Site) -> Vec<Book> {
-    let mut books = vec![book(site, false)];
+fn books(site: &Site, habits: Habits) -> Vec<Book> {
+    let mut books = vec![book(site, habits, false)];
     if site.one_in(3) {
         site.count("charge of two ledgers");
-        books.push(book(site, true));
+        books.push(book(site, habits, true));
         if site.one_in(2) {
             books.reverse();
         }
@@ -234,9 +249,14 @@ fn books(site: &Site) -> Vec<Book> {
     books
 }
 
-fn book(site: &Site, is_shared: bool) -> Book {
-    let limit = (1 + site.below(24)) * MIB + site.below(1000);
-    let store = (!is_shared && site.one_in(2)).then(|| FakeStore::new().with_clock(&site.clock));
+fn book(site: &Site, habits: Habits, is_shared: bool) -> Book {
+    let limit = if habits.hints {
+        MIB / 4
+    } else {
+        (1 + site.below(24)) * MIB
+    };
+    let limit = limit + site.below(1000);
+    let store = (!is_shared && (habits.hints || site.one_in(2))).then(|| FakeStore::new().with_clock(&site.clock));
     let mut builder = Ledger::builder()
         .name(if is_shared { "organisation" } else { "tenants" })
         .default_limit(Limit::bytes(limit))
