@@ -12,14 +12,39 @@ impl World {
         let unseen = || self.resources.iter().map(|resource| resource.report().unseen);
         let before: Vec<_> = unseen().collect();
         let outcome = work();
-        if let Some(plan) = plan {
-            self.facts(plan, |facts| {
-                for ((before, after), closed) in before.into_iter().zip(unseen()).zip(&mut facts.closed) {
-                    *closed += after.saturating_sub(before);
-                }
-            });
+        for (at, (before, after)) in before.into_iter().zip(unseen()).enumerate() {
+            let closed = after.saturating_sub(before);
+            if closed == 0 {
+                continue;
+            }
+            self.site.disk(at).closed.push((closed, None));
+            if let Some(plan) = plan {
+                self.facts(plan, |facts| facts.closed[at] += closed);
+            }
         }
         outcome
+    }
+
+    /// A measurement begins.
+    pub(crate) fn note_sample(&self, at: usize) {
+        let now = self.site.now();
+        for (_, taken) in &mut self.site.disk(at).closed {
+            taken.get_or_insert(now);
+        }
+    }
+
+    /// It told what is free. What closed so long before that it must show is not held any more.
+    pub(crate) fn judge_unseen(&self, at: usize, began: u64, unseen: u64) {
+        let mut disk = self.site.disk(at);
+        // As much again for what is put together.
+        let lag = 2 * disk.lag;
+        disk.closed
+            .retain(|(_, taken)| taken.is_none_or(|taken| taken + lag > began));
+        let most: u64 = disk.closed.iter().map(|(bytes, _)| bytes).sum();
+        drop(disk);
+        self.site.check(unseen <= most, || {
+            format!("disk {at}: {unseen} bytes are unseen, and no more than {most} can be")
+        });
     }
 
     /// The resources that do not refuse everything.

@@ -33,7 +33,7 @@ use site::Fault;
 use world::{Outcome, World};
 
 /// What has to happen in some thousand schedules: otherwise they would test less than they seem to.
-const EXPECTED: [&str; 48] = [
+const EXPECTED: [&str; 49] = [
     "abort: before the answer",
     "abort: of the response body",
     "answered: before the body was read",
@@ -77,6 +77,7 @@ const EXPECTED: [&str; 48] = [
     "reported only",
     "requests while the probe looks",
     "rolled back",
+    "steady traffic on a lagging disk",
     "stops while the client sends",
     "store: fails",
     "store: loses a reply",

@@ -153,6 +153,34 @@ impl Drop for Upload {
     }
 }
 
+/// An upload of a byte, by which something closes all the time.
+pub(crate) fn drip(number: usize, layer: usize) -> (Plan, Request<Upload>) {
+    let facts = Arc::new(Mutex::new(Facts::default()));
+    let plan = Plan {
+        number,
+        layer,
+        method: Method::PUT,
+        tenant: None,
+        length: Length::Known(1),
+        grows: false,
+        copies: None,
+        style: Style::Stores,
+        keeps: 0,
+        buffer: u64::MAX,
+        ponders: 0,
+        panics_at: None,
+        stops_at: None,
+        status: StatusCode::CREATED,
+        tells_less: None,
+        removes_partial: true,
+        facts: facts.clone(),
+    };
+    let script = ScriptedBody::new().data(1).telling_length(1);
+    let mut request = Request::put("/").body(Upload { script, facts }).unwrap();
+    request.extensions_mut().insert(plan.clone());
+    (plan, request)
+}
+
 /// What clients of a world do.
 #[derive(Clone, Copy)]
 pub(crate) struct Habits {
@@ -160,6 +188,8 @@ pub(crate) struct Habits {
     pub(crate) lies: bool,
     /// Many give hints for small files, and tenants have little room.
     pub(crate) hints: bool,
+    /// Small uploads come all the time to a disk that shows late what is written and is measured after each.
+    pub(crate) drips: bool,
 }
 
 /// What handlers behind a layer go by.

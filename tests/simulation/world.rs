@@ -19,6 +19,7 @@ use crate::{
     dice::Dice,
     disk::Disk,
     handler::Handler,
+    life::STEADY,
     plan::{COPIES, Facts, Habits, Plan, TENANTS},
     site::{Fault, Site},
     task::Task,
@@ -116,7 +117,11 @@ impl World {
         let mut dice = Dice::new(seed);
         // Faults show where disks are what limits.
         let has_ledgers = fault == Fault::None && dice.one_in(2);
-        let disks: Vec<_> = (0..1 + dice.below(2)).map(|_| disk(&mut dice, fault)).collect();
+        let mut disks: Vec<_> = (0..1 + dice.below(2)).map(|_| disk(&mut dice, fault)).collect();
+        let drips = fault == Fault::None && !has_ledgers && dice.one_in(6);
+        if drips {
+            disks[0].lag = 65 * STEADY.as_millis() as u64;
+        }
         let count = disks.len();
         let site = Arc::new(Site::new(fault, dice, disks, keeps_trace));
         Arc::new_cyclic(|world: &Weak<Self>| {
@@ -127,6 +132,7 @@ impl World {
             let habits = Habits {
                 lies: !hints && site.one_in(2),
                 hints,
+                drips,
             };
             let books = if has_ledgers { books(&site, habits) } else { Vec::new() };
             let layers = (0..1 + site.below(3))
@@ -373,7 +379,11 @@ impl World {
             site.count("probe: hangs");
             site.say(|| format!("the probe of disk {at} hangs"));
         }
-        self.meanwhile(if hangs { 10 + site.below(60) } else { site.below(8) });
+        self.meanwhile(match hangs {
+            _ if self.habits.drips => 0,
+            true => 10 + site.below(60),
+            false => site.below(8),
+        });
         let now = site.now();
         let reading = {
             let mut disk = site.disk(at);
@@ -385,7 +395,9 @@ impl World {
             }
             reading
         };
-        self.meanwhile(site.below(8));
+        if !self.habits.drips {
+            self.meanwhile(site.below(8));
+        }
         let mut disk = site.disk(at);
         if disk.fails {
             return Err(io::Error::other("a cable"));
