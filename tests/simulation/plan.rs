@@ -217,12 +217,15 @@ pub(crate) fn draw(
 ) -> (Plan, Request<Upload>, Vec<&'static str>) {
     let mut notes = Vec::new();
     let facts = Arc::new(Mutex::new(Facts::default()));
+    // Whoever looks for a fault does so with uploads that are stored.
+    let is_sound = fault == Fault::None;
     let method = match dice.below(20) {
+        5.. => Method::PUT,
         0 => Method::GET,
         1 => Method::from_bytes(b"MKCOL").unwrap(),
+        _ if !is_sound => Method::PUT,
         2 | 3 => Method::from_bytes(b"COPY").unwrap(),
-        4 => Method::from_bytes(b"PROPPATCH").unwrap(),
-        _ => Method::PUT,
+        _ => Method::from_bytes(b"PROPPATCH").unwrap(),
     };
     let size = match dice.below(8) {
         _ if ![b"PUT", &b"PROPPATCH"[..]].contains(&method.as_str().as_bytes()) => 0,
@@ -243,7 +246,11 @@ pub(crate) fn draw(
     let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
     let at_once = size <= LARGEST_FRAME && dice.one_in(2);
     // Some send a little and go.
-    let mut leaves_after = if dice.one_in(12) { dice.below(4) } else { u64::MAX };
+    let mut leaves_after = if is_sound && dice.one_in(12) {
+        dice.below(4)
+    } else {
+        u64::MAX
+    };
     while rest > 0 {
         if leaves_after == 0 {
             notes.push("client leaves early");
@@ -345,7 +352,7 @@ pub(crate) fn draw(
             _ => dice.below(2) * dice.below(150),
         },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
-        stops_at: dice.one_in(20).then(|| {
+        stops_at: (is_sound && dice.one_in(20)).then(|| {
             let stop = if dice.one_in(2) { Stop::Full } else { Stop::Quota };
             (1 + dice.below(5) as u32, stop)
         }),

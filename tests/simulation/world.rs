@@ -128,7 +128,7 @@ impl World {
             let resources: Vec<_> = (0..count)
                 .map(|at| resource(&site, at, policy(&site), world.clone()))
                 .collect();
-            let hints = site.one_in(4);
+            let hints = fault == Fault::None && site.one_in(4);
             let habits = Habits {
                 lies: !hints && site.one_in(2),
                 hints,
