@@ -75,7 +75,8 @@ impl World {
             let (closed, disk) = (closed[at], self.site.disk(at));
             let most = need(&disk, came.max(minimum).max(plan.copies.unwrap_or(0)));
             // What is handed over goes on, and what is only reported is not held.
-            let is_exact = plan.style != Style::HandsOver && !disk.is_tainted;
+            let goes_on = plan.style == Style::HandsOver || plan.writes_in_task;
+            let is_exact = !goes_on && !disk.is_tainted;
             let least = if is_exact { came } else { 0 };
             drop(disk);
             self.site.check((least..=most).contains(&closed), || {

@@ -141,6 +141,12 @@ fn others_who_write_more_than_the_floor_fill_the_disk() {
     assert_found(Fault::OthersWriteTooMuch);
 }
 
+/// A task that writes on has to keep its reservation.
+#[test]
+fn writes_that_outlive_their_requests_fill_the_disk() {
+    assert_found(Fault::WritesGoOn);
+}
+
 fn assert_found(fault: Fault) {
     let (count, _, failures) = run(0..200, fault);
     assert!(

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     /// Waits for so long before it writes what it kept.
     pub(crate) ponders: u64,
     pub(crate) panics_at: Option<u32>,
+    /// Collects the body and has it written by a task, as by `spawn_blocking`.
+    pub(crate) writes_in_task: bool,
     /// Stops before this frame, and says why.
     pub(crate) stops_at: Option<(u32, Stop)>,
     pub(crate) status: StatusCode,
@@ -169,6 +171,7 @@ pub(crate) fn drip(number: usize, layer: usize) -> (Plan, Request<Upload>) {
         buffer: u64::MAX,
         ponders: 0,
         panics_at: None,
+        writes_in_task: false,
         stops_at: None,
         status: StatusCode::CREATED,
         tells_less: None,
@@ -348,10 +351,11 @@ pub(crate) fn draw(
             _ => buffer,
         },
         ponders: match fault {
-            Fault::HandlersKeepTooMuch => 150,
+            Fault::HandlersKeepTooMuch | Fault::WritesGoOn => 150,
             _ => dice.below(2) * dice.below(150),
         },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
+        writes_in_task: fault == Fault::WritesGoOn,
         stops_at: (is_sound && dice.one_in(20)).then(|| {
             let stop = if dice.one_in(2) { Stop::Full } else { Stop::Quota };
             (1 + dice.below(5) as u32, stop)

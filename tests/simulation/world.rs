@@ -360,6 +360,7 @@ fn by_copies(parts: &Parts) -> Class {
 pub(crate) fn write_buffer(site: &Site) -> WriteBuffer {
     match site.below(5) {
         _ if site.fault == Fault::HandlersKeepTooMuch => WriteBuffer::Bytes(0),
+        _ if site.fault == Fault::WritesGoOn => WriteBuffer::Whole,
         0 => WriteBuffer::Whole,
         1 => WriteBuffer::Bytes(0),
         2 | 3 => WriteBuffer::Bytes(site.below(4 * MIB)),
