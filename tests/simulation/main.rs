@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod books;
 mod changes;
 mod closings;
 #[path = "../support/dice.rs"]

@@ -11,16 +11,17 @@ use http::{HeaderName, request::Parts};
 use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
 use tower_storage_guard::{
-    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Linger, Reading,
-    Resource, SizeModel, StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
+    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Linger, Reading, Resource, SizeModel,
+    StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer,
 };
 
 use crate::{
+    books::{Book, books},
     dice::Dice,
     disk::Disk,
     handler::Handler,
     life::STEADY,
-    plan::{COPIES, Facts, Habits, Plan, TENANTS},
+    plan::{COPIES, Facts, Habits, Plan},
     site::{Fault, Site},
     task::Task,
 };
@@ -65,34 +66,6 @@ pub(crate) struct Rules {
     pub(crate) buffer: WriteBuffer,
     pub(crate) require_length: bool,
     pub(crate) report_only: bool,
-}
-
-/// A ledger, and what is known of it.
-pub(crate) struct Book {
-    pub(crate) ledger: Ledger,
-    pub(crate) store: Option<FakeStore>,
-    /// All tenants are one here: the organisation that they belong to.
-    pub(crate) is_shared: bool,
-    pub(crate) limits: Mutex<[u64; 3]>,
-    /// The highest so far.
-    pub(crate) most: Mutex<[u64; 3]>,
-    /// More than the limit may have been charged, because that is what the settings say.
-    pub(crate) is_tainted: Mutex<bool>,
-}
-
-impl Book {
-    /// Whose account a tenant's is.
-    pub(crate) fn account(&self, tenant: usize) -> usize {
-        if self.is_shared { 0 } else { tenant }
-    }
-
-    pub(crate) fn accounts(&self) -> std::ops::Range<usize> {
-        if self.is_shared { 0..1 } else { 0..3 }
-    }
-
-    pub(crate) fn name(&self, account: usize) -> &'static str {
-        if self.is_shared { "everybody" } else { TENANTS[account] }
-    }
 }
 
 impl World {
@@ -168,7 +141,6 @@ impl World {
                     }
                     Some(store) => store.record(book.name(account)).map_or(0, |record| record.used()),
                 };
-                if book.store.is_some() && charged + (512 << 10) > most {}
                 let words = || format!("{} has {charged} bytes of {most}", book.name(account));
                 self.site.check(charged <= most, words);
             }
@@ -241,44 +213,6 @@ fn resource(site: &Arc<Site>, at: usize, policy: FailurePolicy, world: Weak<Worl
         .manual(clock)
         .build()
         .unwrap()
-}
-
-fn books(site: &Site, habits: Habits) -> Vec<Book> {
-    let mut books = vec![book(site, habits, false)];
-    if site.one_in(3) {
-        site.count("charge of two ledgers");
-        books.push(book(site, habits, true));
-        if site.one_in(2) {
-            books.reverse();
-        }
-    }
-    books
-}
-
-fn book(site: &Site, habits: Habits, is_shared: bool) -> Book {
-    let limit = if habits.hints {
-        MIB / 4
-    } else {
-        (1 + site.below(24)) * MIB
-    };
-    let limit = limit + site.below(1000);
-    let store = (!is_shared && (habits.hints || site.one_in(2))).then(|| FakeStore::new().with_clock(&site.clock));
-    let mut builder = Ledger::builder()
-        .name(if is_shared { "organisation" } else { "tenants" })
-        .default_limit(Limit::bytes(limit))
-        .manual(site.clock.clone());
-    if let Some(store) = &store {
-        let chunk = site.below(2) * (site.below(4) * MIB);
-        builder = builder.leasing(Leasing::new(store.clone()).node("here").chunk(chunk));
-    }
-    Book {
-        ledger: builder.build().unwrap(),
-        store,
-        is_shared,
-        limits: Mutex::new([limit; 3]),
-        most: Mutex::new([limit; 3]),
-        is_tainted: Mutex::new(false),
-    }
 }
 
 fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
