@@ -1,4 +1,4 @@
-//! What requests close is what came of them.
+//! Each request closes the bytes that it stored, no more and no fewer.
 
 use crate::{
     model::need,
@@ -33,10 +33,10 @@ impl World {
         }
     }
 
-    /// It told what is free. What closed so long before that it must show is not held any more.
+    /// The reading is there. Bytes that closed long enough before it are not held any more.
     pub(crate) fn judge_unseen(&self, at: usize, began: u64, unseen: u64) {
         let mut disk = self.site.disk(at);
-        // As much again for what is put together.
+        // As much again, because closed bytes are grouped.
         let lag = 2 * disk.lag;
         disk.closed
             .retain(|(_, taken)| taken.is_none_or(|taken| taken + lag > began));
@@ -66,7 +66,7 @@ impl World {
         }
     }
 
-    /// A request is over. What it may have written is closed, and what its client announced and never sent is free again.
+    /// A request is over. All that it may have written is closed; bytes that never came are free again.
     pub(crate) fn judge_closed(&self, plan: &Plan) {
         let (closed, came, minimum) = self.facts(plan, |facts| {
             (facts.closed, facts.handed.max(facts.copied), facts.minimum)
@@ -74,7 +74,7 @@ impl World {
         for &at in &self.layers[plan.layer].disks {
             let (closed, disk) = (closed[at], self.site.disk(at));
             let most = need(&disk, came.max(minimum).max(plan.copies.unwrap_or(0)));
-            // What is handed over goes on, and what is only reported is not held.
+            // A body that was handed over is still read, and report-only mode holds nothing.
             let goes_on = plan.style == Style::HandsOver || plan.writes_in_task;
             let is_exact = !goes_on && !disk.is_tainted;
             let least = if is_exact { came } else { 0 };

@@ -26,7 +26,7 @@ pub(crate) struct Disk {
     /// More than fits may have been admitted, because that is what the settings say.
     pub(crate) is_tainted: bool,
     pub(crate) fullest: u64,
-    /// What requests closed, and when a measurement took it up.
+    /// Bytes that requests closed, and when a measurement took them up.
     pub(crate) closed: Vec<(u64, Option<u64>)>,
     before: Option<Reading>,
 }

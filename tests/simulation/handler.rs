@@ -138,7 +138,7 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
         }
         if let Some((_, stop)) = plan.stops_at.filter(|&(at, _)| at == frames) {
             site.count("stops while the client sends");
-            // What was written goes, and its body before that.
+            // The body goes first, and then the file.
             drop(body);
             pause().await;
             return Err(match stop {

@@ -100,9 +100,9 @@ pub(crate) struct Facts {
     /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
     pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
     pub(crate) answers: u32,
-    /// What it closed on each disk.
+    /// Bytes that it closed on each disk.
     pub(crate) closed: [u64; 2],
-    /// What it counted at least when it came.
+    /// The minimum charge when it came.
     pub(crate) minimum: u64,
     pub(crate) body_is_gone: bool,
     pub(crate) is_over: bool,
@@ -184,7 +184,7 @@ pub(crate) fn drip(number: usize, layer: usize) -> (Plan, Request<Upload>) {
     (plan, request)
 }
 
-/// What clients of a world do.
+/// Habits of a world's clients.
 #[derive(Clone, Copy)]
 pub(crate) struct Habits {
     /// Some send more than they say.
@@ -195,7 +195,7 @@ pub(crate) struct Habits {
     pub(crate) drips: bool,
 }
 
-/// What handlers behind a layer go by.
+/// The settings of a layer that its handlers must know.
 pub(crate) struct Terms {
     pub(crate) buffer: WriteBuffer,
     /// It knows how large a copy is.
@@ -220,7 +220,7 @@ pub(crate) fn draw(
 ) -> (Plan, Request<Upload>, Vec<&'static str>) {
     let mut notes = Vec::new();
     let facts = Arc::new(Mutex::new(Facts::default()));
-    // Whoever looks for a fault does so with uploads that are stored.
+    // Faults show with uploads that are stored.
     let is_sound = fault == Fault::None;
     let method = match dice.below(20) {
         5.. => Method::PUT,

@@ -45,7 +45,7 @@ pub(crate) struct World {
     pub(crate) tasks: Mutex<Vec<Task>>,
     /// All requests so far.
     pub(crate) plans: Mutex<Vec<Plan>>,
-    /// Nobody runs its tasks: what they keep for a moment goes with it.
+    /// Its tasks never run. The bodies that they keep are dropped with it.
     pub(crate) runtime: Mutex<Option<Runtime>>,
 }
 

@@ -1,4 +1,4 @@
-//! A hint says how long a file will be in the end. It never settles that a body cannot grow.
+//! A hint tells the length of the whole file. It never proves that a body cannot grow.
 
 use std::{
     pin::Pin,
@@ -226,7 +226,7 @@ async fn length_header_of_growing_body_lifts_no_limit() {
     }
 }
 
-/// Where the disk has no room for what is asked for ahead, a frame may fit all the same, and its tenant be over the limit.
+/// The disk refuses the prefetch and takes the frame. The ledger must be asked all the same.
 #[tokio::test]
 async fn disk_short_of_room_lifts_no_limit() {
     for free in [300_000, 900_000, 2_000_000] {
@@ -241,7 +241,7 @@ async fn disk_short_of_room_lifts_no_limit() {
     }
 }
 
-/// So it is where another ledger, asked first, has less than that.
+/// The first of two ledgers refuses the prefetch.
 #[tokio::test]
 async fn small_ledger_beside_it_lifts_no_limit() {
     for total in [300_000, 900_000, 2_000_000] {
