@@ -50,7 +50,7 @@ pub(crate) struct Ran {
     pub(crate) handed: u64,
     /// What the tenants should be charged with.
     pub(crate) stored: u64,
-    /// What each disk said while nothing was left of the request but what its handler kept: held and unseen.
+    /// Held and unseen bytes of each disk, while only the handler's own clone of the reservation is left.
     pub(crate) while_kept: Vec<(u64, u64)>,
     pub(crate) wakers: usize,
     /// The client's body is still there.
@@ -78,7 +78,7 @@ impl Wake for Flag {
 struct Planned;
 
 pub(crate) fn run(scene: &Scene, cut: Cut) -> Ran {
-    // Nobody runs its tasks: what they keep for a moment goes with it.
+    // Its tasks never run. The bodies that they keep are dropped with it.
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let entered = runtime.enter();
     let world = scene.world();

@@ -15,7 +15,7 @@ pub(crate) struct Scene {
     pub(crate) status: u16,
     pub(crate) style: Style,
     pub(crate) upload: fn() -> ScriptedBody,
-    /// What the handler keeps beyond its request.
+    /// Takes out of the request what the handler keeps beyond it.
     pub(crate) keep: Option<Keep>,
     pub(crate) world: Make,
 }

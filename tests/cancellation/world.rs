@@ -8,7 +8,7 @@ use tower_storage_guard::{
     test_util::{FakeResource, FakeStore, ManualClock},
 };
 
-/// What is free of a disk with room.
+/// Free bytes of a disk with room.
 pub(crate) const FREE: u64 = 100 << 20;
 
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub(crate) struct Parts {
     pub(crate) store_fails: bool,
     pub(crate) report_only: bool,
     pub(crate) write_buffer: Option<u64>,
-    /// What else the layer is set to.
+    /// Further settings of the layer.
     pub(crate) settings: Option<fn(StorageGuardBuilder) -> StorageGuardBuilder>,
 }
 

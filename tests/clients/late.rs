@@ -37,7 +37,7 @@ const CLIENTS: usize = 20;
 /// So much is written before the disk is full.
 const WRITTEN: u64 = 1 << 20;
 
-/// What a client sends after that, and the guard reads. More than a server of hyper's reads by itself.
+/// The rest of the body, which the guard reads. A server of hyper's reads less by itself.
 const REST: usize = 4 << 20;
 
 /// How late a client looks for the answer.
@@ -132,7 +132,7 @@ async fn runs_out_of_room(request: Request<Guarded<Incoming>>, said: Said) -> Re
     }
 }
 
-/// What a client of hyper's gets for 200 MB: a status, or why it got none.
+/// Sends 200 MB with a client of hyper's. Returns the status of the answer.
 async fn upload(address: SocketAddr) -> Result<u16, BoxError> {
     const PIECE: usize = 64 << 10;
     let stream = TcpStream::connect(address).await?;

@@ -18,7 +18,7 @@ const FRAME: usize = 256 << 10;
 /// What a small upload takes beyond its bytes: the rounding, and a block of the file system's own.
 const OVERHEAD: u64 = 8 << 10;
 
-/// What the handlers below declare: they write each frame before they ask for the next one.
+/// The handlers below write each frame before they ask for the next one.
 const DECLARED: WriteBuffer = WriteBuffer::Bytes(8 << 20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Disks that show late what was written: what closed is held until it can show, and not for ever.
+//! Disks that show writes late: closed bytes stay held until they can show, and not for ever.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn steady_traffic_is_seen_after_the_lag() {
     for every in [10, 250, 400, 1000, 5000].map(Duration::from_millis) {
         let disk = lagging();
         let most = steady_traffic(&disk, every, 10 * LAG).await;
-        // What closed within the lag, and as much again for what is put together.
+        // The bytes of one lag, and as much again because closed bytes are grouped.
         let within = 1000 * (LAG.as_millis() / every.as_millis()) as u64;
         assert!(most >= within, "every {every:?}: {most} bytes are held for {within}");
         assert!(

@@ -44,7 +44,7 @@ fn disk_with_room() -> FakeResource {
     FakeResource::new(1 << 40, 1 << 40)
 }
 
-/// What the handler does with its body after the first frame.
+/// The thread in which the handler drops its body.
 #[derive(Clone, Copy, Debug)]
 enum Drops {
     Here,
@@ -99,7 +99,7 @@ async fn reply_after_drop(
 }
 
 #[tokio::test]
-async fn dropped_body_is_kept_until_its_late_refusal_is_sent() {
+async fn dropped_body_is_kept_until_its_refusal_is_sent() {
     let replies: [fn() -> Reply; 2] = [|| Ok(marked()), || Err(full().into())];
     let scripts = [sending, || sending().telling_length(LENGTH)];
     for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
@@ -182,7 +182,7 @@ async fn dropped_body_goes_with_the_response_future() {
     assert!(watch.is_alive());
     drop(response);
     assert!(!watch.is_alive());
-    assert_eq!(layer.report().lingered, 0, "there is nobody to answer");
+    assert_eq!(layer.report().lingered, 0, "no client waits for an answer");
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn cut_off_body_is_kept_until_its_refusal_is_sent() {
     assert!(watch.is_alive(), "kept for a moment");
 }
 
-/// What was dropped holds room no longer, although the body is kept.
+/// A kept body holds no room.
 #[tokio::test]
 async fn kept_body_holds_no_room_after_the_response() {
     let disk = disk_with_room();

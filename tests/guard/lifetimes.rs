@@ -1,4 +1,4 @@
-//! What a dropped layer leaves behind: nothing, once no request is under way; and until then all that its requests need.
+//! A dropped layer leaves nothing behind once no request is under way. Until then its requests keep all that they need.
 
 use std::{
     sync::{
@@ -48,7 +48,7 @@ impl Drop for Watcher {
     }
 }
 
-/// Answers with a status that nobody else uses. Sends a word when it is dropped.
+/// Answers with a status of its own. Sends a word when it is dropped.
 struct Teapot(Mutex<mpsc::Sender<()>>);
 
 impl Renderer for Teapot {
@@ -187,7 +187,7 @@ fn layer_dropped_by_another_thread_is_gone_at_once() {
 }
 
 #[test]
-fn sampler_of_a_dropped_layer_ends_beside_an_idle_thread() {
+fn sampler_of_a_dropped_layer_ends() {
     let (gone, probe) = mpsc::channel();
     let resource = Resource::builder("watched", Probe(gone)).floor(Floor::NONE);
     let layer = guarding(resource.build().unwrap()).build().unwrap();
@@ -269,7 +269,7 @@ async fn request_outlives_its_layer_and_is_charged() {
     assert_gone(&renderer, "the renderer");
 }
 
-/// Nobody answers it any more, but another thread reads its body.
+/// The request is answered, but its body is still read.
 #[tokio::test]
 async fn body_outlives_its_layer_and_ends_elsewhere() {
     let Site {

@@ -1,4 +1,4 @@
-//! What a client announced and never sent is refunded when its request ends, whatever the length was known to be.
+//! Bytes that a client announced and never sent are refunded when its request ends, for known and unknown lengths.
 
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 

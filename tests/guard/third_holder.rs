@@ -201,7 +201,7 @@ async fn handle_of_a_dropped_request_charges_no_tenant() {
     assert_eq!((usage.used, usage.reserved), (0, 0));
 }
 
-/// What the client announced and never sent is refunded at the end.
+/// Announced bytes that never came are refunded at the end.
 #[tokio::test]
 async fn kept_handle_closes_no_more_than_came() {
     let disk = disk_with_room();

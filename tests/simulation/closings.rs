@@ -1,4 +1,4 @@
-//! What requests close is what came of them.
+//! Each request closes the bytes that it stored, no more and no fewer.
 
 use crate::{
     model::need,
@@ -12,14 +12,39 @@ impl World {
         let unseen = || self.resources.iter().map(|resource| resource.report().unseen);
         let before: Vec<_> = unseen().collect();
         let outcome = work();
-        if let Some(plan) = plan {
-            self.facts(plan, |facts| {
-                for ((before, after), closed) in before.into_iter().zip(unseen()).zip(&mut facts.closed) {
-                    *closed += after.saturating_sub(before);
-                }
-            });
+        for (at, (before, after)) in before.into_iter().zip(unseen()).enumerate() {
+            let closed = after.saturating_sub(before);
+            if closed == 0 {
+                continue;
+            }
+            self.site.disk(at).closed.push((closed, None));
+            if let Some(plan) = plan {
+                self.facts(plan, |facts| facts.closed[at] += closed);
+            }
         }
         outcome
+    }
+
+    /// A measurement begins.
+    pub(crate) fn note_sample(&self, at: usize) {
+        let now = self.site.now();
+        for (_, taken) in &mut self.site.disk(at).closed {
+            taken.get_or_insert(now);
+        }
+    }
+
+    /// The reading is there. Bytes that closed long enough before it are not held any more.
+    pub(crate) fn judge_unseen(&self, at: usize, began: u64, unseen: u64) {
+        let mut disk = self.site.disk(at);
+        // As much again, because closed bytes are grouped.
+        let lag = 2 * disk.lag;
+        disk.closed
+            .retain(|(_, taken)| taken.is_none_or(|taken| taken + lag > began));
+        let most: u64 = disk.closed.iter().map(|(bytes, _)| bytes).sum();
+        drop(disk);
+        self.site.check(unseen <= most, || {
+            format!("disk {at}: {unseen} bytes are unseen, and no more than {most} can be")
+        });
     }
 
     /// The resources that do not refuse everything.
@@ -41,7 +66,7 @@ impl World {
         }
     }
 
-    /// A request is over. What it may have written is closed, and what its client announced and never sent is free again.
+    /// A request is over. All that it may have written is closed; bytes that never came are free again.
     pub(crate) fn judge_closed(&self, plan: &Plan) {
         let (closed, came, minimum) = self.facts(plan, |facts| {
             (facts.closed, facts.handed.max(facts.copied), facts.minimum)
@@ -49,8 +74,9 @@ impl World {
         for &at in &self.layers[plan.layer].disks {
             let (closed, disk) = (closed[at], self.site.disk(at));
             let most = need(&disk, came.max(minimum).max(plan.copies.unwrap_or(0)));
-            // What is handed over goes on, and what is only reported is not held.
-            let is_exact = plan.style != Style::HandsOver && !disk.is_tainted;
+            // A body that was handed over is still read, and report-only mode holds nothing.
+            let goes_on = plan.style == Style::HandsOver || plan.writes_in_task;
+            let is_exact = !goes_on && !disk.is_tainted;
             let least = if is_exact { came } else { 0 };
             drop(disk);
             self.site.check((least..=most).contains(&closed), || {

@@ -26,6 +26,8 @@ pub(crate) struct Disk {
     /// More than fits may have been admitted, because that is what the settings say.
     pub(crate) is_tainted: bool,
     pub(crate) fullest: u64,
+    /// Bytes that requests closed, and when a measurement took them up.
+    pub(crate) closed: Vec<(u64, Option<u64>)>,
     before: Option<Reading>,
 }
 
@@ -58,6 +60,7 @@ impl Disk {
             is_measured: false,
             is_tainted: false,
             fullest: 0,
+            closed: Vec::new(),
             before: None,
         }
     }

@@ -10,6 +10,7 @@ use std::{
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 use tower::{BoxError, Service};
 use tower_storage_guard::{Guarded, StorageFailure, Stored as Told, test_util::ScriptedBody};
 
@@ -69,6 +70,7 @@ async fn handle(handler: Handler, request: Request<Guarded<Upload>>) -> Reply {
             site.spawned.lock().unwrap().push(Box::pin(storing));
             return Ok(response(&site, &plan, plan.status));
         }
+        Style::Stores if plan.writes_in_task => store_in_task(&site, &plan, disks, body).await,
         Style::Stores => store(&site, &plan, disks, body).await,
         Style::Copies => copy(&site, &plan, disks, body).await,
     };
@@ -136,7 +138,7 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
         }
         if let Some((_, stop)) = plan.stops_at.filter(|&(at, _)| at == frames) {
             site.count("stops while the client sends");
-            // What was written goes, and its body before that.
+            // The body goes first, and then the file.
             drop(body);
             pause().await;
             return Err(match stop {
@@ -171,13 +173,45 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
     for _ in 0..plan.ponders {
         pause().await;
     }
-    while unwritten > 0 {
-        unwritten -= file.write(unwritten.min(1 + site.below(1 << 20)))?;
-        pause().await;
-    }
+    file.write_all(unwritten).await?;
     file.is_complete = true;
     drop(file);
     drop(body);
+    Ok(())
+}
+
+/// Collects the body, and waits for a task that writes it.
+async fn store_in_task(
+    site: &Arc<Site>,
+    plan: &Plan,
+    disks: Arc<[usize]>,
+    mut body: Guarded<Upload>,
+) -> Result<(), Failed> {
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            plan.facts.lock().unwrap().cut = error.refusal().cloned();
+            Failed::Body
+        })?;
+        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        plan.facts.lock().unwrap().handed = bytes;
+    }
+    let (done, is_done) = oneshot::channel();
+    let (site_too, plan_too) = (site.clone(), plan.clone());
+    let writing = async move {
+        let _ = done.send(write_all(&site_too, &plan_too, &disks, bytes).await);
+    };
+    site.spawned.lock().unwrap().push(Box::pin(writing));
+    is_done.await.unwrap_or(Err(Failed::Body))
+}
+
+async fn write_all(site: &Site, plan: &Plan, disks: &[usize], bytes: u64) -> Result<(), Failed> {
+    let mut file = File::create(site, plan, disks)?;
+    for _ in 0..plan.ponders {
+        pause().await;
+    }
+    file.write_all(bytes).await?;
+    file.is_complete = true;
     Ok(())
 }
 
@@ -185,12 +219,9 @@ async fn store(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Uplo
 async fn copy(site: &Site, plan: &Plan, disks: Arc<[usize]>, body: Guarded<Upload>) -> Result<(), Failed> {
     let body = site.one_in(2).then_some(body);
     let mut file = File::create(site, plan, &disks)?;
-    let mut left = plan.copies.unwrap_or(0);
+    let left = plan.copies.unwrap_or(0);
     plan.facts.lock().unwrap().copied = left;
-    while left > 0 {
-        left -= file.write(left.min(1 + site.below(1 << 20)))?;
-        pause().await;
-    }
+    file.write_all(left).await?;
     file.is_complete = true;
     drop(file);
     drop(body);
@@ -232,6 +263,16 @@ impl<'a> File<'a> {
             is_complete: false,
         };
         if failed { Err(Failed::Full) } else { Ok(file) }
+    }
+
+    /// In pieces, between which others have their turn.
+    async fn write_all(&mut self, bytes: u64) -> Result<(), Failed> {
+        let mut left = bytes;
+        while left > 0 {
+            left -= self.write(left.min(1 + self.site.below(1 << 20)))?;
+            pause().await;
+        }
+        Ok(())
     }
 
     /// The same on all disks, as far as each has room.

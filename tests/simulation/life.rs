@@ -1,15 +1,15 @@
 //! What happens, step by step.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use http::Method;
+use http::{Method, Request};
 use http_body_util::BodyExt;
 use tower::Service;
 use tower_storage_guard::Refusal;
 
 use crate::{
     handler::Planned,
-    plan::{self, Decision},
+    plan::{self, Decision, Plan, Upload},
     site::Fault,
     task::{Polled, Task},
     world::World,
@@ -18,11 +18,20 @@ use crate::{
 /// So many requests are under way at most.
 const CROWD: usize = 12;
 
+/// Between two measurements under steady traffic.
+pub(crate) const STEADY: Duration = Duration::from_millis(11);
+
 impl World {
     pub(crate) fn step(self: &Arc<Self>) {
-        self.site
-            .clock
-            .advance(std::time::Duration::from_millis(self.site.below(12)));
+        let time = match self.habits.drips {
+            true => STEADY,
+            false => Duration::from_millis(self.site.below(12)),
+        };
+        self.site.clock.advance(time);
+        if self.habits.drips {
+            self.drip();
+            self.sample(0);
+        }
         match self.site.below(100) {
             0..=19 => self.arrive(),
             20..=69 => (0..1 + self.site.below(10)).for_each(|_| _ = self.poll_one()),
@@ -45,9 +54,7 @@ impl World {
     pub(crate) fn meanwhile(&self, steps: u64) {
         for _ in 0..steps {
             self.site.count("requests while the probe looks");
-            self.site
-                .clock
-                .advance(std::time::Duration::from_millis(self.site.below(30)));
+            self.site.clock.advance(Duration::from_millis(self.site.below(30)));
             match self.site.below(20) {
                 0..=14 => (0..1 + self.site.below(8)).for_each(|_| _ = self.poll_one()),
                 15 => self.others_delete(),
@@ -76,19 +83,45 @@ impl World {
         let edges = self.edges();
         let largest = site.disks[0].lock().unwrap().total * 2 / 3;
         let (mut plan, mut request, notes) =
-            site.with_dice(|dice| plan::draw(dice, number, &layers, largest, &edges, site.fault));
+            site.with_dice(|dice| plan::draw(dice, number, &layers, largest, &edges, self.habits, site.fault));
         if !self.books.is_empty() && plan.copies.is_none() && site.one_in(8) {
             plan.method = Method::DELETE;
             *request.method_mut() = Method::DELETE;
             request.extensions_mut().insert(plan.clone());
         }
         notes.into_iter().for_each(|what| site.count(what));
+        self.begin(plan, request);
+    }
+
+    /// Sends a byte to the first disk, and sees it through.
+    fn drip(self: &Arc<Self>) {
+        let Some(layer) = self.layers.iter().position(|guard| guard.disks.contains(&0)) else {
+            return;
+        };
+        self.site.count("steady traffic on a lagging disk");
+        let number = self.plans.lock().unwrap().len();
+        let (plan, request) = plan::drip(number, layer);
+        self.begin(plan, request);
+        for _ in 0..50 {
+            let mut tasks = self.tasks.lock().unwrap();
+            let own = tasks
+                .iter()
+                .position(|task| task.plan.as_ref().is_some_and(|plan| plan.number == number));
+            let Some(at) = own else { return };
+            let task = tasks.swap_remove(at);
+            drop(tasks);
+            self.poll_task(task);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, plan: Plan, request: Request<Upload>) {
+        let site = &self.site;
         let guard = &self.layers[plan.layer];
         let before = self.standing(&plan);
         let future = guard.service.lock().unwrap().call(request);
         let decision = self.decision(&before, &plan);
         site.say(|| {
-            let (method, layer, length) = (&plan.method, plan.layer, plan.length);
+            let (number, method, layer, length) = (plan.number, &plan.method, plan.layer, plan.length);
             format!(
                 "#{number} {method} layer {layer} {length:?} {:?}: {decision:?}",
                 plan.style
@@ -264,8 +297,13 @@ impl World {
         if std::mem::replace(&mut self.site.disk(at).is_measured, true) {
             return;
         }
+        let (began, failures) = (self.site.now(), self.resources[at].report().probe_failures);
+        self.note_sample(at);
         let report = self.resources[at].sample_now().unwrap();
         self.site.disk(at).is_measured = false;
+        if self.site.fault == Fault::None && report.probe_failures == failures {
+            self.judge_unseen(at, began, report.unseen);
+        }
         self.site.say(|| {
             let (available, headroom, held) = (report.available, report.headroom, report.held);
             format!(

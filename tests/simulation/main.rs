@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod books;
 mod changes;
 mod closings;
 #[path = "../support/dice.rs"]
@@ -33,7 +34,7 @@ use site::Fault;
 use world::{Outcome, World};
 
 /// What has to happen in some thousand schedules: otherwise they would test less than they seem to.
-const EXPECTED: [&str; 47] = [
+const EXPECTED: [&str; 49] = [
     "abort: before the answer",
     "abort: of the response body",
     "answered: before the body was read",
@@ -41,6 +42,7 @@ const EXPECTED: [&str; 47] = [
     "answered: while the body is read on",
     "asked a store",
     "body: error",
+    "body: grows beyond its hint",
     "body: hangs",
     "body: trailers",
     "body: tells too little",
@@ -76,6 +78,7 @@ const EXPECTED: [&str; 47] = [
     "reported only",
     "requests while the probe looks",
     "rolled back",
+    "steady traffic on a lagging disk",
     "stops while the client sends",
     "store: fails",
     "store: loses a reply",
@@ -137,6 +140,12 @@ fn a_lag_that_is_not_told_fills_the_disk() {
 #[test]
 fn others_who_write_more_than_the_floor_fill_the_disk() {
     assert_found(Fault::OthersWriteTooMuch);
+}
+
+/// A task that writes on has to keep its reservation.
+#[test]
+fn writes_that_outlive_their_requests_fill_the_disk() {
+    assert_found(Fault::WritesGoOn);
 }
 
 fn assert_found(fault: Fault) {

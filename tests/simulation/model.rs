@@ -94,7 +94,7 @@ impl World {
         };
         let is_nameless = !self.books.is_empty() && plan.tenant.is_none();
         let never = self.never(guard, plan, bytes);
-        let lacks_length = rules.require_length && plan.length == Length::Unknown;
+        let lacks_length = rules.require_length && plan.grows;
         match decision {
             Decision::Refused(reason) | Decision::Reported(reason) => {
                 if rules.report_only == matches!(decision, Decision::Refused(_)) {
@@ -220,7 +220,7 @@ impl World {
                 })
             }),
             Reason::UnknownTenant => plan.tenant.is_none(),
-            Reason::LengthRequired => plan.length == Length::Unknown,
+            Reason::LengthRequired => plan.grows,
             _ => false,
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) method: Method,
     pub(crate) tenant: Option<usize>,
     pub(crate) length: Length,
+    /// More may come than that.
+    pub(crate) grows: bool,
     /// The handler copies so many bytes that are not in the body.
     pub(crate) copies: Option<u64>,
     pub(crate) style: Style,
@@ -36,6 +38,8 @@ pub(crate) struct Plan {
     /// Waits for so long before it writes what it kept.
     pub(crate) ponders: u64,
     pub(crate) panics_at: Option<u32>,
+    /// Collects the body and has it written by a task, as by `spawn_blocking`.
+    pub(crate) writes_in_task: bool,
     /// Stops before this frame, and says why.
     pub(crate) stops_at: Option<(u32, Stop)>,
     pub(crate) status: StatusCode,
@@ -96,9 +100,9 @@ pub(crate) struct Facts {
     /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
     pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
     pub(crate) answers: u32,
-    /// What it closed on each disk.
+    /// Bytes that it closed on each disk.
     pub(crate) closed: [u64; 2],
-    /// What it counted at least when it came.
+    /// The minimum charge when it came.
     pub(crate) minimum: u64,
     pub(crate) body_is_gone: bool,
     pub(crate) is_over: bool,
@@ -151,12 +155,55 @@ impl Drop for Upload {
     }
 }
 
-/// What handlers behind a layer go by.
+/// An upload of a byte, by which something closes all the time.
+pub(crate) fn drip(number: usize, layer: usize) -> (Plan, Request<Upload>) {
+    let facts = Arc::new(Mutex::new(Facts::default()));
+    let plan = Plan {
+        number,
+        layer,
+        method: Method::PUT,
+        tenant: None,
+        length: Length::Known(1),
+        grows: false,
+        copies: None,
+        style: Style::Stores,
+        keeps: 0,
+        buffer: u64::MAX,
+        ponders: 0,
+        panics_at: None,
+        writes_in_task: false,
+        stops_at: None,
+        status: StatusCode::CREATED,
+        tells_less: None,
+        removes_partial: true,
+        facts: facts.clone(),
+    };
+    let script = ScriptedBody::new().data(1).telling_length(1);
+    let mut request = Request::put("/").body(Upload { script, facts }).unwrap();
+    request.extensions_mut().insert(plan.clone());
+    (plan, request)
+}
+
+/// Habits of a world's clients.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    /// Some send more than they say.
+    pub(crate) lies: bool,
+    /// Many give hints for small files, and tenants have little room.
+    pub(crate) hints: bool,
+    /// Small uploads come all the time to a disk that shows late what is written and is measured after each.
+    pub(crate) drips: bool,
+}
+
+/// The settings of a layer that its handlers must know.
 pub(crate) struct Terms {
     pub(crate) buffer: WriteBuffer,
     /// It knows how large a copy is.
     pub(crate) classifies: bool,
 }
+
+/// One of ten ways to tell a length.
+const HINT: u64 = 5;
 
 /// Tells a layer how large a copy is.
 pub(crate) const COPIES: HeaderName = HeaderName::from_static("x-copies");
@@ -168,23 +215,29 @@ pub(crate) fn draw(
     layers: &[Terms],
     largest: u64,
     edges: &[u64],
+    habits: Habits,
     fault: Fault,
 ) -> (Plan, Request<Upload>, Vec<&'static str>) {
     let mut notes = Vec::new();
     let facts = Arc::new(Mutex::new(Facts::default()));
+    // Faults show with uploads that are stored.
+    let is_sound = fault == Fault::None;
     let method = match dice.below(20) {
+        5.. => Method::PUT,
         0 => Method::GET,
         1 => Method::from_bytes(b"MKCOL").unwrap(),
+        _ if !is_sound => Method::PUT,
         2 | 3 => Method::from_bytes(b"COPY").unwrap(),
-        _ => Method::PUT,
+        _ => Method::from_bytes(b"PROPPATCH").unwrap(),
     };
     let size = match dice.below(8) {
-        _ if method != Method::PUT => 0,
+        _ if ![b"PUT", &b"PROPPATCH"[..]].contains(&method.as_str().as_bytes()) => 0,
         // What just fits, and what just does not.
         _ if !edges.is_empty() && dice.one_in(8) => {
             (edges[dice.below(edges.len() as u64) as usize] + dice.below(3)).saturating_sub(1)
         }
         0 => 0,
+        _ if habits.hints => 1 + dice.below(256 << 10),
         1 | 2 => 1 + dice.below(64 << 10),
         3 | 4 => 1 + dice.below(2 << 20),
         5 | 6 => 1 + dice.below(largest / 3),
@@ -194,8 +247,13 @@ pub(crate) fn draw(
     let mut rest = size;
     // Clients send large files in large pieces.
     let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
+    let at_once = size <= LARGEST_FRAME && dice.one_in(2);
     // Some send a little and go.
-    let mut leaves_after = if dice.one_in(12) { dice.below(4) } else { u64::MAX };
+    let mut leaves_after = if is_sound && dice.one_in(12) {
+        dice.below(4)
+    } else {
+        u64::MAX
+    };
     while rest > 0 {
         if leaves_after == 0 {
             notes.push("client leaves early");
@@ -203,7 +261,8 @@ pub(crate) fn draw(
             break;
         }
         leaves_after -= 1;
-        let bytes = rest.min(1 + dice.below(frame * 2)).min(LARGEST_FRAME);
+        let piece = if at_once { size } else { 1 + dice.below(frame * 2) };
+        let bytes = rest.min(piece).min(LARGEST_FRAME);
         script = script.data(bytes as usize);
         rest -= bytes;
         if dice.one_in(5) {
@@ -226,21 +285,35 @@ pub(crate) fn draw(
     }
     let mut request = Request::builder().method(method.clone()).uri("/");
     let mut length = Length::Known(size);
-    match dice.below(10) {
+    let mut grows = false;
+    let told = match dice.below(10) {
+        _ if habits.hints && dice.one_in(2) => HINT,
+        told => told,
+    };
+    match told {
         0..=3 => script = script.telling_length(size),
         _ if size == 0 => script = script.telling_length(0),
         4 => request = request.header("content-length", size),
-        5 => {
-            let hint = size + dice.below(2) * dice.below(100_000);
+        HINT => {
+            notes.push("body: grows beyond its hint");
+            let hint = match dice.below(3) {
+                0 => 0,
+                1 => dice.below(size),
+                _ => size + dice.below(2) * dice.below(100_000),
+            };
             request = request.header("upload-length", hint);
             length = Length::Known(hint);
+            grows = true;
         }
-        6 => {
+        6 if habits.lies => {
             notes.push("body: tells too little");
             length = Length::Known(size.div_ceil(2));
             script = script.telling_length(size.div_ceil(2));
         }
-        _ => length = Length::Unknown,
+        _ => {
+            length = Length::Unknown;
+            grows = true;
+        }
     }
     let tenant = (!dice.one_in(40)).then(|| dice.below(3) as usize);
     if let Some(tenant) = tenant {
@@ -269,6 +342,7 @@ pub(crate) fn draw(
         buffer,
         tenant,
         length,
+        grows,
         copies,
         style,
         keeps: match dice.below(3) {
@@ -277,11 +351,12 @@ pub(crate) fn draw(
             _ => buffer,
         },
         ponders: match fault {
-            Fault::HandlersKeepTooMuch => 150,
+            Fault::HandlersKeepTooMuch | Fault::WritesGoOn => 150,
             _ => dice.below(2) * dice.below(150),
         },
         panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
-        stops_at: dice.one_in(20).then(|| {
+        writes_in_task: fault == Fault::WritesGoOn,
+        stops_at: (is_sound && dice.one_in(20)).then(|| {
             let stop = if dice.one_in(2) { Stop::Full } else { Stop::Quota };
             (1 + dice.below(5) as u32, stop)
         }),

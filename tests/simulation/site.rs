@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     OldReadings,
     HiddenLag,
     OthersWriteTooMuch,
+    /// Handlers write in tasks that go on when their request is given up, and keep nothing for it.
+    WritesGoOn,
 }
 
 pub(crate) type Background = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -11,15 +11,17 @@ use http::{HeaderName, request::Parts};
 use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
 use tower_storage_guard::{
-    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, Linger, Reading,
-    Resource, SizeModel, StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer, test_util::FakeStore,
+    Class, Classifier, DefaultClassifier, FailurePolicy, Fallback, Floor, Linger, Reading, Resource, SizeModel,
+    StorageGuard, StorageGuardLayer, TenantFrom, WriteBuffer,
 };
 
 use crate::{
+    books::{Book, books},
     dice::Dice,
     disk::Disk,
     handler::Handler,
-    plan::{COPIES, Facts, Plan, TENANTS},
+    life::STEADY,
+    plan::{COPIES, Facts, Habits, Plan},
     site::{Fault, Site},
     task::Task,
 };
@@ -39,10 +41,11 @@ pub(crate) struct World {
     pub(crate) resources: Vec<Resource>,
     pub(crate) layers: Vec<Guard>,
     pub(crate) books: Vec<Book>,
+    pub(crate) habits: Habits,
     pub(crate) tasks: Mutex<Vec<Task>>,
     /// All requests so far.
     pub(crate) plans: Mutex<Vec<Plan>>,
-    /// Nobody runs its tasks: what they keep for a moment goes with it.
+    /// Its tasks never run. The bodies that they keep are dropped with it.
     pub(crate) runtime: Mutex<Option<Runtime>>,
 }
 
@@ -63,34 +66,6 @@ pub(crate) struct Rules {
     pub(crate) buffer: WriteBuffer,
     pub(crate) require_length: bool,
     pub(crate) report_only: bool,
-}
-
-/// A ledger, and what is known of it.
-pub(crate) struct Book {
-    pub(crate) ledger: Ledger,
-    pub(crate) store: Option<FakeStore>,
-    /// All tenants are one here: the organisation that they belong to.
-    pub(crate) is_shared: bool,
-    pub(crate) limits: Mutex<[u64; 3]>,
-    /// The highest so far.
-    pub(crate) most: Mutex<[u64; 3]>,
-    /// More than the limit may have been charged, because that is what the settings say.
-    pub(crate) is_tainted: Mutex<bool>,
-}
-
-impl Book {
-    /// Whose account a tenant's is.
-    pub(crate) fn account(&self, tenant: usize) -> usize {
-        if self.is_shared { 0 } else { tenant }
-    }
-
-    pub(crate) fn accounts(&self) -> std::ops::Range<usize> {
-        if self.is_shared { 0..1 } else { 0..3 }
-    }
-
-    pub(crate) fn name(&self, account: usize) -> &'static str {
-        if self.is_shared { "everybody" } else { TENANTS[account] }
-    }
 }
 
 impl World {
@@ -115,14 +90,24 @@ impl World {
         let mut dice = Dice::new(seed);
         // Faults show where disks are what limits.
         let has_ledgers = fault == Fault::None && dice.one_in(2);
-        let disks: Vec<_> = (0..1 + dice.below(2)).map(|_| disk(&mut dice, fault)).collect();
+        let mut disks: Vec<_> = (0..1 + dice.below(2)).map(|_| disk(&mut dice, fault)).collect();
+        let drips = fault == Fault::None && !has_ledgers && dice.one_in(6);
+        if drips {
+            disks[0].lag = 65 * STEADY.as_millis() as u64;
+        }
         let count = disks.len();
         let site = Arc::new(Site::new(fault, dice, disks, keeps_trace));
         Arc::new_cyclic(|world: &Weak<Self>| {
             let resources: Vec<_> = (0..count)
                 .map(|at| resource(&site, at, policy(&site), world.clone()))
                 .collect();
-            let books = if has_ledgers { books(&site) } else { Vec::new() };
+            let hints = fault == Fault::None && site.one_in(4);
+            let habits = Habits {
+                lies: !hints && site.one_in(2),
+                hints,
+                drips,
+            };
+            let books = if has_ledgers { books(&site, habits) } else { Vec::new() };
             let layers = (0..1 + site.below(3))
                 .map(|_| guard(&site, &resources, &books))
                 .collect();
@@ -130,6 +115,7 @@ impl World {
                 resources,
                 layers,
                 books,
+                habits,
                 tasks: Mutex::default(),
                 plans: Mutex::default(),
                 runtime: Mutex::default(),
@@ -140,14 +126,21 @@ impl World {
 
     /// What must hold at any time.
     fn watch(&self) {
-        for book in self.books.iter().filter(|book| book.store.is_none()) {
-            if *book.is_tainted.lock().unwrap() {
+        for book in &self.books {
+            // Of what was leased clients that lie may store more.
+            let is_overdrawn = book.store.is_some() && self.habits.lies;
+            if *book.is_tainted.lock().unwrap() || is_overdrawn {
                 continue;
             }
             for account in book.accounts() {
                 let most = book.most.lock().unwrap()[account];
-                let usage = book.ledger.usage(book.name(account));
-                let charged = usage.used + usage.reserved;
+                let charged = match &book.store {
+                    None => {
+                        let usage = book.ledger.usage(book.name(account));
+                        usage.used + usage.reserved
+                    }
+                    Some(store) => store.record(book.name(account)).map_or(0, |record| record.used()),
+                };
                 let words = || format!("{} has {charged} bytes of {most}", book.name(account));
                 self.site.check(charged <= most, words);
             }
@@ -220,39 +213,6 @@ fn resource(site: &Arc<Site>, at: usize, policy: FailurePolicy, world: Weak<Worl
         .manual(clock)
         .build()
         .unwrap()
-}
-
-fn books(site: &Site) -> Vec<Book> {
-    let mut books = vec![book(site, false)];
-    if site.one_in(3) {
-        site.count("charge of two ledgers");
-        books.push(book(site, true));
-        if site.one_in(2) {
-            books.reverse();
-        }
-    }
-    books
-}
-
-fn book(site: &Site, is_shared: bool) -> Book {
-    let limit = (1 + site.below(24)) * MIB + site.below(1000);
-    let store = (!is_shared && site.one_in(2)).then(|| FakeStore::new().with_clock(&site.clock));
-    let mut builder = Ledger::builder()
-        .name(if is_shared { "organisation" } else { "tenants" })
-        .default_limit(Limit::bytes(limit))
-        .manual(site.clock.clone());
-    if let Some(store) = &store {
-        let chunk = site.below(2) * (site.below(4) * MIB);
-        builder = builder.leasing(Leasing::new(store.clone()).node("here").chunk(chunk));
-    }
-    Book {
-        ledger: builder.build().unwrap(),
-        store,
-        is_shared,
-        limits: Mutex::new([limit; 3]),
-        most: Mutex::new([limit; 3]),
-        is_tainted: Mutex::new(false),
-    }
 }
 
 fn guard(site: &Arc<Site>, resources: &[Resource], books: &[Book]) -> Guard {
@@ -334,6 +294,7 @@ fn by_copies(parts: &Parts) -> Class {
 pub(crate) fn write_buffer(site: &Site) -> WriteBuffer {
     match site.below(5) {
         _ if site.fault == Fault::HandlersKeepTooMuch => WriteBuffer::Bytes(0),
+        _ if site.fault == Fault::WritesGoOn => WriteBuffer::Whole,
         0 => WriteBuffer::Whole,
         1 => WriteBuffer::Bytes(0),
         2 | 3 => WriteBuffer::Bytes(site.below(4 * MIB)),
@@ -353,7 +314,11 @@ impl World {
             site.count("probe: hangs");
             site.say(|| format!("the probe of disk {at} hangs"));
         }
-        self.meanwhile(if hangs { 10 + site.below(60) } else { site.below(8) });
+        self.meanwhile(match hangs {
+            _ if self.habits.drips => 0,
+            true => 10 + site.below(60),
+            false => site.below(8),
+        });
         let now = site.now();
         let reading = {
             let mut disk = site.disk(at);
@@ -365,7 +330,9 @@ impl World {
             }
             reading
         };
-        self.meanwhile(site.below(8));
+        if !self.habits.drips {
+            self.meanwhile(site.below(8));
+        }
         let mut disk = site.disk(at);
         if disk.fails {
             return Err(io::Error::other("a cable"));

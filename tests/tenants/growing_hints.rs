@@ -1,4 +1,4 @@
-//! A hint says how long a file will be in the end. It never settles that a body cannot grow.
+//! A hint tells the length of the whole file. It never proves that a body cannot grow.
 
 use std::{
     pin::Pin,
@@ -12,8 +12,8 @@ use http::{Method, Request, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use tempfile::TempDir;
 use tower_storage_guard::{
-    Class, FileStore, Leasing, Ledger, Limit, Reason, StorageGuardLayer, test_util::FakeStore, test_util::ScriptError,
-    test_util::ScriptedBody,
+    Class, FileStore, Leasing, Ledger, Limit, Reason, StorageGuardLayer, TenantFrom,
+    test_util::{FakeResource, FakeStore, ScriptError, ScriptedBody},
 };
 
 use crate::support::*;
@@ -223,6 +223,40 @@ async fn length_header_of_growing_body_lifts_no_limit() {
         })
         .await;
         assert_eq!(stored, LIMIT / LARGE as u64, "a length of {length}");
+    }
+}
+
+/// The disk refuses the prefetch and takes the frame. The ledger must be asked all the same.
+#[tokio::test]
+async fn disk_short_of_room_lifts_no_limit() {
+    for free in [300_000, 900_000, 2_000_000] {
+        let (kept, disk) = (in_a_store(), FakeResource::new(1 << 40, free));
+        let guard = charging(&kept.ledger).resource(disk.resource()).build().unwrap();
+        let mut stored = 0;
+        for _ in 0..10 {
+            stored += store(&guard, 1, 1, || growing("PUT", None, LARGE)).await;
+            disk.sample();
+        }
+        assert_eq!(stored, LIMIT / LARGE as u64, "{free} bytes are free");
+    }
+}
+
+/// The first of two ledgers refuses the prefetch.
+#[tokio::test]
+async fn small_ledger_beside_it_lifts_no_limit() {
+    for total in [300_000, 900_000, 2_000_000] {
+        let (kept, organisation) = (in_a_store(), ledger(total));
+        let everybody = |_: &Parts| Some("everybody".to_owned());
+        let guard = StorageGuardLayer::builder()
+            .tenant(organisation.clone(), everybody)
+            .tenant(kept.ledger.clone(), TenantFrom::header(TENANT));
+        let guard = guard.build().unwrap();
+        let mut stored = 0;
+        for _ in 0..10 {
+            stored += store(&guard, 1, 1, || growing("PUT", None, LARGE)).await;
+            organisation.credit("everybody", LARGE as u64);
+        }
+        assert_eq!(stored, LIMIT / LARGE as u64, "a limit of {total} for all");
     }
 }
 
