@@ -12,6 +12,7 @@
 
 mod run;
 mod scenes;
+mod third_holder;
 #[path = "../support/watched.rs"]
 mod watched;
 mod world;
