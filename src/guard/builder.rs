@@ -1,12 +1,12 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 
 use super::{
-    Linger, StorageGuardLayer,
     answering::{Answering, StoredIf},
-    layer::{Essential, Shared},
-    linger::LingerState,
+    layer::StorageGuardLayer,
+    linger::{Linger, LingerState},
+    shared::{Essential, Shared},
 };
 use crate::{
     admission::{Admission, Limits, LiveLimits, MAX_SCOPES, MAX_TENANTS},
@@ -39,8 +39,25 @@ pub struct StorageGuardBuilder {
     stored_if: Option<Box<StoredIf>>,
 }
 
+impl StorageGuardLayer {
+    /// Guards the file system that holds `path`, with the defaults: 5 % of it stay free, at most 10 GiB, and bodies may
+    /// be as large as fits.
+    ///
+    /// # Errors
+    ///
+    /// When the file system cannot be measured; the error names the path. Blocks until it is, at most 5 s.
+    pub fn for_path(path: impl Into<PathBuf>) -> Result<Self, BuildError> {
+        Self::builder().resource(Resource::disk(path).build()?).build()
+    }
+
+    /// Starts with the settings of a layer.
+    pub fn builder() -> StorageGuardBuilder {
+        StorageGuardBuilder::new()
+    }
+}
+
 impl StorageGuardBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             enabled: true,
             resources: Vec::new(),

@@ -16,10 +16,10 @@ use tower::Service;
 use super::{
     Guarded, ResponseBody,
     answering::{Answering, DIALECT_SHIFT, HTTP1},
-    layer::Decided,
     linger::{KeepOnDrop, insert_close, is_http1},
     pending::{Call, Pending},
     refused::Refused,
+    shared::Decided,
 };
 use crate::{
     BoxError,

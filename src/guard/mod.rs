@@ -12,6 +12,7 @@ mod report;
 mod request_body;
 mod response_body;
 mod service;
+mod shared;
 mod stored_body;
 
 pub use body_error::{BodyError, BodyErrorKind};

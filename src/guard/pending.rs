@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::{
     Guarded,
-    layer::{Decided, Shared},
+    shared::{Decided, Shared},
 };
 use crate::{admission::PendingAdmission, respond::Estimate};
 

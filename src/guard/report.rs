@@ -1,4 +1,4 @@
-use super::{StorageGuardLayer, layer::Shared};
+use super::{layer::StorageGuardLayer, shared::Shared};
 use crate::admission::RefusalCounts;
 
 /// What a layer has decided since it was built.

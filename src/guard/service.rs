@@ -11,9 +11,9 @@ use tower::Service;
 use super::{
     Guarded, ResponseBody, ResponseFuture,
     answering::HTTP1,
-    layer::{Decision, Shared},
     linger::is_http1,
     pending::{Call, Pending},
+    shared::{Decision, Shared},
 };
 use crate::{
     admission::{BodyReservation, ResponseReservation, Shortage},

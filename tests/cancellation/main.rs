@@ -34,7 +34,7 @@ type At = fn(usize) -> Cut;
 #[test]
 fn every_poll_may_be_the_last() {
     let mut counted = AT_LEAST.map(|(what, _)| (what, 0));
-    for scene in scenes() {
+    for scene in scenes().into_iter().chain(third_holder::scenes()) {
         let full = run(&scene, Cut::Never);
         assert_eq!(
             full.status, scene.status,
