@@ -22,7 +22,7 @@ use tokio::{
 use tower_storage_guard::{
     Charge, DiskProbe, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, MemoryProbe, RedisStore, Refusal,
     Resource, StorageGuardLayer, TenantFrom,
-};
+, WriteBuffer};
 
 use crate::{
     files::{self, Files},
@@ -81,6 +81,8 @@ impl Site {
             .resource(disk.clone())
             .resource_charged(memory.clone(), Charge::Window(2 << 20))
             .tenant(ledger.clone(), TenantFrom::header(TENANT))
+            // Handlers write what they receive.
+            .write_buffer(WriteBuffer::Bytes(8 << 20))
             .build()
             .expect("valid settings");
         let files = Files {

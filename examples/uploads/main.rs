@@ -37,7 +37,9 @@ use settings::{SettingsFile, TenantLimit};
 use store::Store;
 use tenants::Tenants;
 use tokio::{net::TcpListener, select, sync::oneshot, task::block_in_place};
-use tower_storage_guard::{Limit, Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, format_size};
+use tower_storage_guard::{
+    Limit, Monitor, Resource, ResourceReport, StorageGuardLayer, TracingObserver, WriteBuffer, format_size,
+};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
@@ -146,6 +148,8 @@ fn guard(
     let mut guard = StorageGuardLayer::builder()
         .resource(disk.clone())
         .max_body(options.max_upload)
+        // `store` writes what it receives.
+        .write_buffer(WriteBuffer::Bytes(8 << 20))
         .report_only(options.report_only)
         .observer(log.clone());
     if let Some(tenants) = tenants {

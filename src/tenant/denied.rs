@@ -7,7 +7,6 @@ use crate::capacity::Reason;
 pub struct Denied {
     kind: DeniedKind,
     limit: Option<u64>,
-    available: u64,
 }
 
 /// The kinds of denial.
@@ -27,18 +26,13 @@ pub enum DeniedKind {
 
 impl Denied {
     pub(super) const fn new(kind: DeniedKind) -> Self {
-        Self {
-            kind,
-            limit: None,
-            available: 0,
-        }
+        Self { kind, limit: None }
     }
 
     pub(super) const fn with_limit(kind: DeniedKind, limit: u64) -> Self {
         Self {
             kind,
             limit: Some(limit),
-            available: 0,
         }
     }
 
@@ -50,17 +44,6 @@ impl Denied {
             DeniedKind::Quota
         };
         Self::with_limit(kind, bound)
-    }
-
-    /// With what could have been had.
-    pub(super) const fn with_available(mut self, bytes: u64) -> Self {
-        self.available = bytes;
-        self
-    }
-
-    /// What could have been had at that moment, in bytes, as far as is known.
-    pub(crate) const fn available(self) -> u64 {
-        self.available
     }
 
     /// What kind of denial it is.
@@ -139,15 +122,9 @@ mod tests {
             let denied = Denied::new(kind).of_total(u64::MAX);
             assert_eq!(denied, Denied::new(kind));
             assert!(!denied.is_permanent());
-            assert_eq!((denied.limit(), denied.available()), (None, 0));
+            assert_eq!(denied.limit(), None);
             assert_eq!(denied.reason(), Reason::Unmeasured);
         }
-    }
-
-    #[test]
-    fn what_could_have_been_had_is_kept() {
-        assert_eq!(Denied::beyond(200, 100).with_available(7).available(), 7);
-        assert_eq!(Denied::beyond(200, 100).available(), 0);
     }
 
     #[test]

@@ -112,11 +112,8 @@ impl<'a> Files<'a> {
                 _ => break,
             }
         }
-        let end = (1..=path.len())
-            .rev()
-            .find(|&end| self.paths.contains_key(&path[..end]))?;
-        self.paths
-            .get_key_value(&path[..end])
+        let mut ends = (1..=path.len()).rev();
+        ends.find_map(|end| self.paths.get_key_value(path.get(..end)?))
             .map(|(module, file)| (module, *file))
     }
 }

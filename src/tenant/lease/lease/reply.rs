@@ -117,9 +117,7 @@ impl Lease {
                 }
                 _ => DeniedKind::Quota,
             };
-            let denied = Denied::with_limit(kind, limit);
-            let available = if synced.is_quiet { 0 } else { room };
-            waiter.resolve(Err(denied.with_available(available)));
+            waiter.resolve(Err(Denied::with_limit(kind, limit)));
             false
         });
     }

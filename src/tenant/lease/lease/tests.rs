@@ -306,7 +306,7 @@ fn what_is_granted_comes_on_top_of_what_is_spare() {
 }
 
 #[test]
-fn who_does_not_fit_is_told_so_and_what_there_is() {
+fn who_does_not_fit_is_told_so() {
     for (bytes, kind) in [
         (501, DeniedKind::Quota),
         (10_000, DeniedKind::Quota),
@@ -318,7 +318,7 @@ fn who_does_not_fit_is_told_so_and_what_there_is() {
         let next = lease.take_in(&balance, &SyncReply::Synced(synced(0, 500)), &settings(0));
         let denied = waiter.outcome().unwrap_err();
         assert_eq!((denied.kind(), denied.limit()), (kind, Some(10_000)), "{bytes}");
-        assert_eq!((denied.available(), next), (500, Next::Nothing));
+        assert_eq!(next, Next::Nothing);
     }
 }
 
