@@ -21,8 +21,8 @@ use tokio::{
 };
 use tower_storage_guard::{
     Charge, DiskProbe, FailurePolicy, Fallback, Floor, Leasing, Ledger, Limit, MemoryProbe, RedisStore, Refusal,
-    Resource, StorageGuardLayer, TenantFrom,
-, WriteBuffer};
+    Resource, StorageGuardLayer, TenantFrom, WriteBuffer,
+};
 
 use crate::{
     files::{self, Files},
