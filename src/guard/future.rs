@@ -70,10 +70,12 @@ where
     where
         B: Body + Send + 'static,
     {
+        // Not with `Request::map`, which does not become a part of this.
+        let (parts, unguarded) = request.into_parts();
         // At once where it stays: requests and futures are large.
         Self {
             kind: Kind::Inner {
-                future: inner.call(request.map(|inner| Guarded::new(inner, body))),
+                future: inner.call(Request::from_parts(parts, Guarded::new(unguarded, body))),
             },
             reservation: response,
         }
@@ -157,53 +159,70 @@ where
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        let Projected::Inner { future } = this.kind.project() else {
+            return self.poll_guard(context);
+        };
+        // At once as what is returned: a response is large, and moved as seldom as can be.
+        let mut outcome = future
+            .poll(context)
+            .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        if let Poll::Ready(outcome) = &mut outcome {
+            if this.reservation.is_some() {
+                if this.reservation.needs_inspection() || may_tell(outcome) {
+                    finish(this.reservation, outcome);
+                }
+                this.reservation.end();
+            }
+        }
+        outcome
+    }
+}
+
+impl<S, B, R> ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+    S::Error: 'static,
+    B: Body + Send + 'static,
+{
+    /// Where the inner service does not answer, or is not called yet.
+    #[cold]
+    #[inline(never)]
     #[expect(
         clippy::expect_used,
         reason = "a future may panic when it is polled after it was ready"
     )]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let mut this = self.as_mut().project();
-            match this.kind.as_mut().project() {
-                Projected::Inner { future } => {
-                    // At once as what is returned: a response is large, and moved as seldom as can be.
-                    let mut outcome = future
-                        .poll(context)
-                        .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
-                    if let Poll::Ready(outcome) = &mut outcome {
-                        if this.reservation.is_some() {
-                            if this.reservation.needs_inspection() || may_tell(outcome) {
-                                finish(this.reservation, outcome);
-                            }
-                            this.reservation.end();
-                        }
-                    }
-                    return outcome;
-                }
-                Projected::Refused { refused } => {
-                    let Refused { response, kept } = refused.take().expect("polled after it was ready");
-                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))));
-                }
-                Projected::Waiting { pending } => {
-                    let outcome = ready!(pending.poll(context)).expect("polled after it was ready");
-                    let (
-                        Call {
-                            mut inner,
-                            request,
-                            estimate,
-                        },
-                        decided,
-                    ) = outcome;
-                    let call = Call {
-                        inner: &mut inner,
+    fn poll_guard(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
+        match self.as_mut().project().kind.project() {
+            Projected::Refused { refused } => {
+                let Refused { response, kept } = refused.take().expect("polled after it was ready");
+                Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))))
+            }
+            Projected::Waiting { pending } => {
+                let outcome = ready!(pending.poll(context)).expect("polled after it was ready");
+                let (
+                    Call {
+                        mut inner,
                         request,
                         estimate,
-                    };
-                    let shared = pending.shared.clone();
-                    let next = Self::decided(&shared.answering, call, decided, shared.exposes_reservation);
-                    self.set(next);
-                }
+                    },
+                    decided,
+                ) = outcome;
+                let call = Call {
+                    inner: &mut inner,
+                    request,
+                    estimate,
+                };
+                let shared = pending.shared.clone();
+                let next = Self::decided(&shared.answering, call, decided, shared.exposes_reservation);
+                self.set(next);
+                self.poll(context)
             }
+            Projected::Inner { .. } => self.poll(context),
         }
     }
 }
