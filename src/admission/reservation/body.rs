@@ -257,7 +257,7 @@ impl BodyReservation {
     /// Counts the frame, and charges tenants although nobody has asked their store: where refusals are only reported,
     /// nothing may hold a request up.
     pub(crate) fn grow_unchecked(&mut self, growth: &mut Growth) {
-        self.abandon(growth);
+        self.abandon_wait(growth);
         let needed = self.relayed().saturating_add(growth.frame);
         if let Some(slot) = self.reservation.slot() {
             if let Some(tenants) = &mut slot.rare().tenants {
@@ -295,8 +295,16 @@ impl BodyReservation {
         self.quiet = self.quiet_until - relayed;
     }
 
-    /// A granted wait that nobody comes back for belongs to the reservation, which gives it back at its end.
+    /// The frame is dropped before it was paid for: its room is refunded.
     pub(crate) fn abandon(&self, growth: &mut Growth) {
+        self.abandon_wait(growth);
+        if let Some(slot) = self.reservation.slot() {
+            slot.refund_beyond(slot.reserved.load(Relaxed));
+        }
+    }
+
+    /// A granted wait that nobody comes back for belongs to the reservation, which gives it back at its end.
+    fn abandon_wait(&self, growth: &mut Growth) {
         let Some((at, waiter)) = growth.waits.take() else {
             return;
         };
