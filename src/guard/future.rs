@@ -16,9 +16,9 @@ use tower::Service;
 use super::{
     Guarded, ResponseBody,
     answering::{Answering, DIALECT_SHIFT, HTTP1},
-    layer::Decided,
+    layer::{Decided, Shared},
     linger::{KeepOnDrop, insert_close, is_http1},
-    pending::{Call, Pending},
+    pending::Pending,
     refused::Refused,
 };
 use crate::{
@@ -97,43 +97,38 @@ where
         }
     }
 
-    /// Goes on with a request that is decided about. The decision is not to wait.
-    pub(super) fn decided(answering: &Answering, call: Call<&mut S, B>, decided: Decided, is_exposed: bool) -> Self
+    /// Goes on with a request that is decided about.
+    #[inline(always)]
+    pub(super) fn decided(
+        shared: &Shared,
+        inner: &mut S,
+        mut request: Request<B>,
+        estimate: &Estimate,
+        decided: Decided,
+    ) -> Self
     where
         B: Body + Send + 'static,
     {
-        let Call {
-            inner,
-            mut request,
-            estimate,
-        } = call;
-        match decided {
-            Decided::Admitted(admitted) => {
-                let (body, response) = remember(answering, &mut request, &estimate, admitted, is_exposed);
-                Self::forward(inner, request, body, response)
-            }
-            Decided::Untracked => Self::forward(inner, request, BodyReservation::none(), ResponseReservation::none()),
+        let (body, response) = match decided {
+            Decided::Admitted(admitted) => remember(shared, &mut request, estimate, admitted),
+            Decided::Untracked => (BodyReservation::none(), ResponseReservation::none()),
             // The inner service stays as ready as it was; a permit that it took goes with it.
-            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request)),
-        }
+            Decided::Refused(refusal) => return Self::refused(Refused::new(&shared.answering, refusal, request)),
+        };
+        Self::forward(inner, request, body, response)
     }
 }
 
 /// Notes what a late answer will need, and gives the handler its handle.
-fn remember<B>(
-    answering: &Answering,
-    request: &mut Request<B>,
-    estimate: &Estimate,
-    admitted: Admitted,
-    is_exposed: bool,
-) -> Admitted {
+#[inline(always)]
+fn remember<B>(shared: &Shared, request: &mut Request<B>, estimate: &Estimate, admitted: Admitted) -> Admitted {
     let (body, response) = admitted;
-    let Remembered { code, head } = answering.answers.remember(HeadRef::of(request), estimate.spoken);
+    let Remembered { code, head } = shared.answering.answers.remember(HeadRef::of(request), estimate.spoken);
     response.set_note(u8::from(is_http1(request.version())) | code << DIALECT_SHIFT);
     if let Some(head) = head {
         response.keep_head(head);
     }
-    if is_exposed {
+    if shared.exposes_reservation {
         if let Some(handle) = response.expose() {
             request.extensions_mut().insert(handle);
         }
@@ -203,22 +198,9 @@ where
                 Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))))
             }
             Projected::Waiting { pending } => {
-                let outcome = ready!(pending.poll(context)).expect("polled after it was ready");
-                let (
-                    Call {
-                        mut inner,
-                        request,
-                        estimate,
-                    },
-                    decided,
-                ) = outcome;
-                let call = Call {
-                    inner: &mut inner,
-                    request,
-                    estimate,
-                };
+                let (mut call, decided) = ready!(pending.poll(context)).expect("polled after it was ready");
                 let shared = pending.shared.clone();
-                let next = Self::decided(&shared.answering, call, decided, shared.exposes_reservation);
+                let next = Self::decided(&shared, &mut call.inner, call.request, &call.estimate, decided);
                 self.set(next);
                 self.poll(context)
             }

@@ -61,7 +61,9 @@ pin_project! {
 
 #[inline(always)]
 fn take_boxed<B>(mut storage: Pin<&mut Storage<B>>) -> Option<Boxed<B>> {
-    let StorageProjection::Boxed { .. } = storage.as_mut().project() else { return None };
+    let StorageProjection::Boxed { .. } = storage.as_mut().project() else {
+        return None;
+    };
     match storage.project_replace(Storage::Inline { body: None }) {
         Replaced::Boxed { stored } => Some(stored),
         Replaced::Inline { .. } => None,
