@@ -17,9 +17,9 @@ use super::{
     Guarded, ResponseBody,
     answering::{Answering, DIALECT_SHIFT, HTTP1},
     linger::{KeepOnDrop, insert_close, is_http1},
-    pending::{Call, Pending},
+    pending::Pending,
     refused::Refused,
-    shared::Decided,
+    shared::{Decided, Shared},
 };
 use crate::{
     BoxError,
@@ -70,10 +70,12 @@ where
     where
         B: Body + Send + 'static,
     {
+        // Not with `Request::map`, which does not become a part of this.
+        let (parts, unguarded) = request.into_parts();
         // At once where it stays: requests and futures are large.
         Self {
             kind: Kind::Inner {
-                future: inner.call(request.map(|inner| Guarded::new(inner, body))),
+                future: inner.call(Request::from_parts(parts, Guarded::new(unguarded, body))),
             },
             reservation: response,
         }
@@ -95,43 +97,41 @@ where
         }
     }
 
-    /// Goes on with a request that is decided about. The decision is not to wait.
-    pub(super) fn decided(answering: &Answering, call: Call<&mut S, B>, decided: Decided, is_exposed: bool) -> Self
+    /// Goes on with a request that is decided about.
+    #[inline(always)]
+    pub(super) fn decided(
+        shared: &Shared,
+        inner: &mut S,
+        mut request: Request<B>,
+        estimate: &Estimate,
+        decided: Decided,
+    ) -> Self
     where
         B: Body + Send + 'static,
     {
-        let Call {
-            inner,
-            mut request,
-            estimate,
-        } = call;
-        match decided {
-            Decided::Admitted(admitted) => {
-                let (body, response) = remember(answering, &mut request, &estimate, admitted, is_exposed);
-                Self::forward(inner, request, body, response)
-            }
-            Decided::Untracked => Self::forward(inner, request, BodyReservation::none(), ResponseReservation::none()),
+        let (body, response) = match decided {
+            Decided::Admitted(admitted) => remember(shared, &mut request, estimate, admitted),
+            Decided::Untracked => (BodyReservation::none(), ResponseReservation::none()),
             // The inner service stays as ready as it was; a permit that it took goes with it.
-            Decided::Refused(refusal) => Self::refused(Refused::new(answering, refusal, request, estimate.dialect)),
-        }
+            Decided::Refused(refusal) => {
+                return Self::refused(Refused::new(&shared.answering, refusal, request, estimate.dialect));
+            }
+        };
+        Self::forward(inner, request, body, response)
     }
 }
 
 /// Notes what a late answer will need, and gives the handler its handle.
-fn remember<B>(
-    answering: &Answering,
-    request: &mut Request<B>,
-    estimate: &Estimate,
-    admitted: Admitted,
-    is_exposed: bool,
-) -> Admitted {
+#[inline(always)]
+fn remember<B>(shared: &Shared, request: &mut Request<B>, estimate: &Estimate, admitted: Admitted) -> Admitted {
     let (body, response) = admitted;
-    let LateContext { dialect, head } = answering.answers.late_context(HeadRef::of(request), estimate.dialect);
+    let writer = &shared.answering.answers;
+    let LateContext { dialect, head } = writer.late_context(HeadRef::of(request), estimate.dialect);
     response.set_note(u8::from(is_http1(request.version())) | dialect << DIALECT_SHIFT);
     if let Some(head) = head {
         response.keep_head(head);
     }
-    if is_exposed {
+    if shared.exposes_reservation {
         if let Some(handle) = response.expose() {
             request.extensions_mut().insert(handle);
         }
@@ -157,53 +157,57 @@ where
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        let Projected::Inner { future } = this.kind.project() else {
+            return self.poll_guard(context);
+        };
+        // At once as what is returned: a response is large, and moved as seldom as can be.
+        let mut outcome = future
+            .poll(context)
+            .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        if let Poll::Ready(outcome) = &mut outcome {
+            if this.reservation.is_some() {
+                if this.reservation.needs_inspection() || may_tell(outcome) {
+                    finish(this.reservation, outcome);
+                }
+                this.reservation.end();
+            }
+        }
+        outcome
+    }
+}
+
+impl<S, B, R> ResponseFuture<S, B>
+where
+    S: Service<Request<Guarded<B>>, Response = Response<R>>,
+    S::Error: 'static,
+    B: Body + Send + 'static,
+{
+    /// Where the inner service does not answer, or is not called yet.
+    #[cold]
+    #[inline(never)]
     #[expect(
         clippy::expect_used,
         reason = "a future may panic when it is polled after it was ready"
     )]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let mut this = self.as_mut().project();
-            match this.kind.as_mut().project() {
-                Projected::Inner { future } => {
-                    // At once as what is returned: a response is large, and moved as seldom as can be.
-                    let mut outcome = future
-                        .poll(context)
-                        .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
-                    if let Poll::Ready(outcome) = &mut outcome {
-                        if this.reservation.is_some() {
-                            if this.reservation.needs_inspection() || may_tell(outcome) {
-                                finish(this.reservation, outcome);
-                            }
-                            this.reservation.end();
-                        }
-                    }
-                    return outcome;
-                }
-                Projected::Refused { refused } => {
-                    let Refused { response, kept } = refused.take().expect("polled after it was ready");
-                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))));
-                }
-                Projected::Waiting { pending } => {
-                    let outcome = ready!(pending.poll(context)).expect("polled after it was ready");
-                    let (
-                        Call {
-                            mut inner,
-                            request,
-                            estimate,
-                        },
-                        decided,
-                    ) = outcome;
-                    let call = Call {
-                        inner: &mut inner,
-                        request,
-                        estimate,
-                    };
-                    let shared = pending.shared.clone();
-                    let next = Self::decided(&shared.answering, call, decided, shared.exposes_reservation);
-                    self.set(next);
-                }
+    fn poll_guard(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
+        match self.as_mut().project().kind.project() {
+            Projected::Refused { refused } => {
+                let Refused { response, kept } = refused.take().expect("polled after it was ready");
+                Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))))
             }
+            Projected::Waiting { pending } => {
+                let (mut call, decided) = ready!(pending.poll(context)).expect("polled after it was ready");
+                let shared = pending.shared.clone();
+                let next = Self::decided(&shared, &mut call.inner, call.request, &call.estimate, decided);
+                self.set(next);
+                self.poll(context)
+            }
+            Projected::Inner { .. } => self.poll(context),
         }
     }
 }

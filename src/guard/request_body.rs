@@ -37,14 +37,12 @@ pin_project! {
     impl<B> PinnedDrop for Guarded<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(waiting) = this.waiting {
+            if let Some(mut waiting) = this.waiting.take() {
                 this.reservation.abandon(&mut waiting.growth);
             }
-            if let StorageProjection::Boxed { stored } = this.storage.project() {
-                if let Some(stored) = stored.take() {
-                    let release = stored.release;
-                    release(stored, this.reservation);
-                }
+            if let Some(stored) = take_boxed(this.storage) {
+                let release = stored.release;
+                release(stored, this.reservation);
             }
         }
     }
@@ -52,16 +50,28 @@ pin_project! {
 
 pin_project! {
     #[project = StorageProjection]
+    #[project_replace = Replaced]
     enum Storage<B> {
-        // A small one, or one for which nothing is reserved. None once it is cut off.
+        // A small one, or one for which nothing is reserved. None once the body is cut off.
         Inline { #[pin] body: Option<B> },
-        // One that may outlive the handler. None once it is cut off.
-        Boxed { stored: Option<Boxed<B>> },
+        // One that may outlive the handler.
+        Boxed { stored: Boxed<B> },
+    }
+}
+
+#[inline(always)]
+fn take_boxed<B>(mut storage: Pin<&mut Storage<B>>) -> Option<Boxed<B>> {
+    let StorageProjection::Boxed { .. } = storage.as_mut().project() else {
+        return None;
+    };
+    match storage.project_replace(Storage::Inline { body: None }) {
+        Replaced::Boxed { stored } => Some(stored),
+        Replaced::Inline { .. } => None,
     }
 }
 
 struct Waiting {
-    /// A `Frame`, without its type: the body's type must not need bounds where it is only named. Behind a lock that is
+    /// What is [polled](Polled), without its type: the body's type must not need bounds where it is only named. Behind a lock that is
     /// never contended, because data need not be `Sync` and the body should be.
     frame: Mutex<Box<dyn Any + Send>>,
     growth: Growth,
@@ -75,7 +85,7 @@ impl<B: Body + Send + 'static> Guarded<B> {
             Storage::Inline { body: Some(body) }
         } else {
             Storage::Boxed {
-                stored: Some(store(body, release)),
+                stored: store(body, release),
             }
         };
         Self {
@@ -98,64 +108,51 @@ where
     #[inline]
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled<B> {
         let this = self.as_mut().project();
-        if this.waiting.is_some() {
-            return self.poll_waiting(context);
+        if this.reservation.before_frame() {
+            if this.waiting.is_some() {
+                return self.poll_waiting(context);
+            }
+            this.reservation.close_written();
         }
         let body = match this.storage.project() {
             StorageProjection::Inline { body } => body.as_pin_mut(),
-            StorageProjection::Boxed { stored } => stored.as_mut().and_then(|stored| stored.as_mut().body()),
+            StorageProjection::Boxed { stored } => stored.as_mut().body(),
         };
         let Some(body) = body else {
             return Poll::Ready(None);
         };
-        this.reservation.before_frame();
-        let frame = match body.poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => {
+        // At once as what is returned: a frame is large.
+        let polled = body.poll_frame(context).map_err(BodyError::inner);
+        let bytes = match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Buf::remaining) as u64,
+            Poll::Ready(_) => {
                 self.set_ended();
-                return Poll::Ready(Some(Err(BodyError::inner(error))));
+                return polled;
             }
-            Poll::Ready(None) => {
-                self.set_ended();
-                return Poll::Ready(None);
-            }
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => return polled,
         };
-        if let Some(data) = frame.data_ref() {
-            // Before the frame is handed on: what is written without room is too late to refuse.
-            let bytes = data.remaining() as u64;
-            if !this.reservation.relay(bytes) {
-                match self.as_mut().grow(Growth::new(bytes), context) {
-                    Grown::Paid => {}
-                    Grown::Refused(error) => return Poll::Ready(Some(Err(error))),
-                    Grown::Waits(growth) => {
-                        let frame = Mutex::new(Box::new(frame) as _);
-                        *self.project().waiting = Some(Box::new(Waiting { frame, growth }));
-                        return Poll::Pending;
-                    }
-                }
-            }
+        // Before the frame is handed on: what is written without room is too late to refuse.
+        if this.reservation.relay(bytes) {
+            return polled;
         }
-        // At one place: a frame that is moved to several is copied.
-        Poll::Ready(Some(Ok(frame)))
+        self.pay(polled, Growth::new(bytes), context)
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        match &self.storage {
-            Storage::Inline { body } => self.waiting.is_none() && body.as_ref().is_none_or(Body::is_end_stream),
-            Storage::Boxed { stored } => {
-                self.waiting.is_none() && stored.as_ref().is_none_or(|stored| stored.is_end_stream())
+        self.waiting.is_none()
+            && match &self.storage {
+                Storage::Inline { body } => body.as_ref().is_none_or(Body::is_end_stream),
+                Storage::Boxed { stored } => stored.is_end_stream(),
             }
-        }
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
         let rest = match &self.storage {
             Storage::Inline { body: Some(body) } => body.size_hint(),
-            Storage::Boxed { stored: Some(stored) } => stored.size_hint(),
-            _ => SizeHint::with_exact(0),
+            Storage::Inline { body: None } => SizeHint::with_exact(0),
+            Storage::Boxed { stored } => stored.size_hint(),
         };
         match &self.waiting {
             None => rest,
@@ -168,11 +165,25 @@ impl<B> Guarded<B>
 where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
+    #[inline]
+    fn set_ended(self: Pin<&mut Self>) {
+        if let StorageProjection::Boxed { stored } = self.project().storage.project() {
+            stored.as_mut().set_ended();
+        }
+    }
+
+    /// Pays for a frame before it is handed on.
     #[cold]
     #[inline(never)]
-    fn set_ended(self: Pin<&mut Self>) {
-        if let StorageProjection::Boxed { stored: Some(stored) } = self.project().storage.project() {
-            stored.as_mut().set_ended();
+    fn pay(mut self: Pin<&mut Self>, polled: Polled<B>, growth: Growth, context: &Context<'_>) -> Polled<B> {
+        match self.as_mut().grow(growth, context) {
+            Grown::Paid => polled,
+            Grown::Refused(error) => Poll::Ready(Some(Err(error))),
+            Grown::Waits(growth) => {
+                let frame = Mutex::new(Box::new(polled) as _);
+                *self.project().waiting = Some(Box::new(Waiting { frame, growth }));
+                Poll::Pending
+            }
         }
     }
 
@@ -183,18 +194,10 @@ where
             return Poll::Ready(None);
         };
         let Waiting { frame, growth } = *waiting;
-        match self.as_mut().grow(growth, context) {
-            Grown::Paid => {
-                let frame = frame.into_inner().unwrap_or_else(PoisonError::into_inner).downcast();
-                // Nothing but such frames is put there.
-                Poll::Ready(frame.ok().map(|frame| Ok(*frame)))
-            }
-            Grown::Refused(error) => Poll::Ready(Some(Err(error))),
-            Grown::Waits(growth) => {
-                *self.project().waiting = Some(Box::new(Waiting { frame, growth }));
-                Poll::Pending
-            }
-        }
+        let frame = frame.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Nothing but such frames is put there.
+        let polled = frame.downcast().map_or(Poll::Ready(None), |polled| *polled);
+        self.pay(polled, growth, context)
     }
 }
 
@@ -210,7 +213,7 @@ impl<B: Body + Send + 'static> Guarded<B> {
     #[cold]
     #[inline(never)]
     fn grow(self: Pin<&mut Self>, mut growth: Growth, context: &Context<'_>) -> Grown {
-        let this = self.project();
+        let mut this = self.project();
         let reservation = this.reservation;
         match reservation.grow(&mut growth, context) {
             Poll::Ready(Ok(())) => Grown::Paid,
@@ -223,12 +226,10 @@ impl<B: Body + Send + 'static> Guarded<B> {
                     return Grown::Paid;
                 }
                 reservation.cut_off(refusal.clone());
-                match this.storage.project() {
-                    StorageProjection::Inline { mut body } => body.set(None),
+                match take_boxed(this.storage.as_mut()) {
                     // The client is still sending.
-                    StorageProjection::Boxed { stored } => {
-                        stored.take().into_iter().for_each(|stored| reservation.park(stored));
-                    }
+                    Some(stored) => reservation.park(stored),
+                    None => this.storage.set(Storage::Inline { body: None }),
                 }
                 Grown::Refused(BodyError::refused(refusal))
             }

@@ -111,13 +111,22 @@ impl<S> StorageGuard<S> {
             return ResponseFuture::forward(&mut self.inner, request, body, response);
         }
         if shared.needs_parts() {
-            // Taken apart only for those who want to see it so, since putting it together again moves all of it twice.
-            let (parts, body) = request.into_parts();
-            let (estimate, decision) = shared.decide(HeadRef::from(&parts), Some(&parts), &body);
-            return self.dispatch(Request::from_parts(parts, body), estimate, decision);
+            return self.call_with_parts(request);
         }
         let (estimate, decision) = shared.decide(HeadRef::of(&request), None, request.body());
         self.dispatch(request, estimate, decision)
+    }
+
+    /// Takes a request apart for the settings that look at its parts, since putting it together again moves all of it twice.
+    #[inline(never)]
+    fn call_with_parts<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
+        B: Body + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let (estimate, decision) = self.shared.decide(HeadRef::from(&parts), Some(&parts), &body);
+        self.dispatch(Request::from_parts(parts, body), estimate, decision)
     }
 
     #[cold]
@@ -126,9 +135,8 @@ impl<S> StorageGuard<S> {
         S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
         B: Body + Send + 'static,
     {
-        let refusal = self.shared.admission.refusal(claim, shortage);
-        let decision = Decision::Decided(self.shared.refuse(refusal, claim, None));
-        self.dispatch(request, Estimate::default(), decision)
+        let decided = self.shared.deny(claim, shortage);
+        ResponseFuture::decided(&self.shared, &mut self.inner, request, &Estimate::default(), decided)
     }
 
     #[inline(always)]
@@ -137,15 +145,9 @@ impl<S> StorageGuard<S> {
         S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
         B: Body + Send + 'static,
     {
-        let shared = &self.shared;
         match decision {
             Decision::Decided(decided) => {
-                let call = Call {
-                    inner: &mut self.inner,
-                    request,
-                    estimate,
-                };
-                ResponseFuture::decided(&shared.answering, call, decided, shared.exposes_reservation)
+                ResponseFuture::decided(&self.shared, &mut self.inner, request, &estimate, decided)
             }
             Decision::Waits(admission) => {
                 // The one that was polled ready; a clone may not be.
@@ -155,7 +157,7 @@ impl<S> StorageGuard<S> {
                     request,
                     estimate,
                 };
-                ResponseFuture::waiting(Pending::new(call, admission, shared.clone()))
+                ResponseFuture::waiting(Pending::new(call, admission, self.shared.clone()))
             }
         }
     }

@@ -9,7 +9,7 @@ use http_body::Body;
 
 use super::answering::Answering;
 use crate::{
-    admission::{self, Admission, Admitted, PendingAdmission, TenantNames},
+    admission::{self, Admission, Admitted, PendingAdmission, Shortage, TenantNames},
     capacity::{Claim, Priority, Reason, Refusal},
     respond::{self, Class, Classifier, Estimate, HeadRef, Key, LengthHints, MissingTenant, class_of},
 };
@@ -69,6 +69,7 @@ impl Shared {
     }
 
     /// Estimates what a request stores, and decides about it. `parts` are there if a setting needs them.
+    #[inline(always)]
     pub(super) fn decide<B: Body>(&self, head: HeadRef<'_>, parts: Option<&Parts>, body: &B) -> (Estimate, Decision) {
         let class = match (&self.classifier, parts) {
             (Some(classifier), Some(parts)) => classifier.classify(parts),
@@ -83,10 +84,23 @@ impl Shared {
                         claim.priority = Priority::Essential;
                     }
                 }
-                self.decide_claim(claim, head, parts)
+                if self.tenant_keys.is_empty() {
+                    Decision::Decided(match self.admission.reserve(claim) {
+                        Ok(admitted) => Decided::Admitted(admitted),
+                        Err(shortage) => self.deny(claim, shortage),
+                    })
+                } else {
+                    self.decide_for_tenants(claim, head, parts)
+                }
             }
         };
         (estimate, decision)
+    }
+
+    /// Refuses a claim that could not be reserved.
+    #[cold]
+    pub(super) fn deny(&self, claim: &Claim, shortage: Shortage) -> Decided {
+        self.refuse(self.admission.refusal(claim, shortage), claim, None)
     }
 
     /// The response of an exempt request may say that it freed something.
@@ -100,16 +114,7 @@ impl Shared {
         }
     }
 
-    fn decide_claim(&self, claim: &Claim, head: HeadRef<'_>, parts: Option<&Parts>) -> Decision {
-        if self.tenant_keys.is_empty() {
-            return match self.admission.reserve(claim) {
-                Ok(admitted) => Decision::Decided(Decided::Admitted(admitted)),
-                Err(shortage) => {
-                    let refusal = self.admission.refusal(claim, shortage);
-                    Decision::Decided(self.refuse(refusal, claim, None))
-                }
-            };
-        }
+    fn decide_for_tenants(&self, claim: &Claim, head: HeadRef<'_>, parts: Option<&Parts>) -> Decision {
         let names = match self.tenants(head, parts) {
             Ok(names) => names,
             Err(reason) => return Decision::Decided(self.refuse(Refusal::new(reason), claim, None)),
@@ -127,7 +132,7 @@ impl Shared {
 
     /// Records a refusal. Where refusals are only reported, the request goes on, and its tenants are charged.
     #[cold]
-    pub(super) fn refuse(&self, refusal: Refusal, claim: &Claim, names: Option<&TenantNames<'_>>) -> Decided {
+    fn refuse(&self, refusal: Refusal, claim: &Claim, names: Option<&TenantNames<'_>>) -> Decided {
         if self.admission.record_refusal(&refusal) {
             Decided::Refused(refusal)
         } else if let Some(names) = names {

@@ -1,7 +1,7 @@
 //! Request bodies on the heap, so that one of any type can outlive the handler that dropped it.
 
 use std::{
-    any::{Any, TypeId},
+    any::Any,
     cell::RefCell,
     pin::Pin,
     task::{Context, Poll},
@@ -31,8 +31,8 @@ pub(super) type Release<B> = fn(Boxed<B>, &BodyReservation);
 const KEPT: usize = 8192;
 
 thread_local! {
-    /// Boxes without a body, by the type of body that they had.
-    static KEPT_BOXES: RefCell<Vec<(TypeId, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
+    /// Boxes without a body, a `Vec` for each type of body that they had.
+    static KEPT_BOXES: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Puts a body into a box.
@@ -68,17 +68,15 @@ pub(super) fn put_back<B: 'static>(mut stored: Boxed<B>) {
 /// `None` while the thread ends.
 #[inline(always)]
 fn with_boxes<B: 'static, T>(action: impl FnOnce(&mut Vec<Boxed<B>>) -> T) -> Option<T> {
-    let own = TypeId::of::<B>();
-    let find = |kept: &RefCell<Vec<(TypeId, Box<dyn Any>)>>| {
+    let find = |kept: &RefCell<Vec<Box<dyn Any>>>| {
         let mut kept = kept.try_borrow_mut().ok()?;
-        let place = match kept.iter().position(|(id, _)| *id == own) {
-            Some(place) => place,
-            None => {
-                kept.push((own, Box::new(Vec::<Boxed<B>>::new())));
-                kept.len() - 1
-            }
-        };
-        kept.get_mut(place)?.1.downcast_mut().map(action)
+        if let Some(boxes) = kept.iter_mut().find_map(|boxes| boxes.downcast_mut()) {
+            return Some(action(boxes));
+        }
+        let mut boxes = Vec::new();
+        let outcome = action(&mut boxes);
+        kept.push(Box::new(boxes));
+        Some(outcome)
     };
     KEPT_BOXES.try_with(find).ok().flatten()
 }

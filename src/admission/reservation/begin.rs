@@ -13,25 +13,26 @@ impl Figures {
     /// Reserves what the claim asks for of all scopes, or of none.
     #[inline(never)]
     pub(in crate::admission) fn reserve(self: &Arc<Self>, claim: &Claim) -> Result<Reservation, Shortage> {
-        let reservation = self.begin(claim);
+        let slot = self.begin(claim);
+        let reserved = slot.reserve(claim);
+        let reservation = Reservation::new(slot);
         // On failure the reservation is dropped, and so gives back what it has.
-        reservation.slot().reserve(claim)?;
-        Ok(reservation)
+        reserved.map(|()| reservation)
     }
 
     /// A reservation of nothing, for a request that goes on although its claim does not fit.
     pub(in crate::admission) fn reserve_nothing(self: &Arc<Self>, claim: &Claim) -> Reservation {
-        let reservation = self.begin(claim);
-        reservation.slot().unbind();
-        reservation
+        let slot = self.begin(claim);
+        slot.unbind();
+        Reservation::new(slot)
     }
 
     #[inline(always)]
-    fn begin(self: &Arc<Self>, claim: &Claim) -> Reservation {
+    fn begin(self: &Arc<Self>, claim: &Claim) -> SlotArc<Slot> {
         let slot = kept::take(self).unwrap_or_else(|| self.make_slot());
         slot.limits.update(&self.limits);
         slot.begin(claim);
-        Reservation::new(slot)
+        slot
     }
 
     #[cold]

@@ -1,12 +1,12 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use super::{
     holder::Reservation,
-    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, LayerContext, PARKS_BODY, ParkedBody, Shortage, UNBOUND},
+    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, LayerContext, PARKS_BODY, ParkedBody, Shortage, Slot, UNBOUND},
 };
 use crate::{
     admission::tenant_charges::Shortfall,
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct BodyReservation {
     /// None where nothing is reserved and nothing counts.
-    reservation: Option<Reservation>,
+    reservation: Reservation,
     /// Up to so many relayed bytes nothing is to be done: frames are paid for, and no piece can be closed.
     quiet_until: u64,
     /// How many of them are not relayed yet.
@@ -65,9 +65,9 @@ enum Short {
 impl BodyReservation {
     #[inline(always)]
     pub(super) fn new(reservation: Reservation) -> Self {
-        let quiet_until = reservation.slot().quiet_until();
+        let quiet_until = reservation.slot().map_or(u64::MAX, Slot::quiet_until);
         Self {
-            reservation: Some(reservation),
+            reservation,
             quiet_until,
             quiet: quiet_until,
             is_polled: false,
@@ -78,7 +78,7 @@ impl BodyReservation {
     #[inline(always)]
     pub(crate) const fn none() -> Self {
         Self {
-            reservation: None,
+            reservation: Reservation::none(),
             quiet_until: u64::MAX,
             quiet: u64::MAX,
             is_polled: false,
@@ -86,97 +86,69 @@ impl BodyReservation {
     }
 
     #[inline(always)]
-    pub(crate) const fn is_some(&self) -> bool {
-        self.reservation.is_some()
+    pub(crate) fn is_some(&self) -> bool {
+        self.reservation.slot().is_some()
+    }
+
+    /// The service asks for the next frame. `true` if a frame waits, or if something may be [closed](Self::close_written).
+    #[inline(always)]
+    pub(crate) fn before_frame(&mut self) -> bool {
+        self.is_polled = true;
+        self.quiet == 0
     }
 
     /// The service asks for the next frame, so all but its write buffer of what it received has been written.
-    #[inline(always)]
-    pub(crate) fn before_frame(&mut self) {
-        self.is_polled = true;
-        if self.quiet == 0 {
-            self.close_written();
-        }
-    }
-
     #[inline(never)]
     #[cold]
-    fn close_written(&mut self) {
+    pub(crate) fn close_written(&mut self) {
         let relayed = self.relayed();
-        if let Some(reservation) = &self.reservation {
-            if relayed >= reservation.slot().next_close.load(Relaxed) {
-                reservation.slot().close_written(relayed);
+        if let Some(slot) = self.reservation.slot() {
+            if relayed >= slot.next_close.load(Relaxed) {
+                slot.close_written(relayed);
             }
         }
         self.set_relayed(relayed);
     }
 
-    /// Counts a frame before it is handed on. `false` if it is not paid for: then [`grow`](Self::grow) decides.
+    /// Counts a frame before it is handed on. `false` if that is not all there is to do: then [`grow`](Self::grow) does it.
     #[inline(always)]
     pub(crate) fn relay(&mut self, frame: u64) -> bool {
-        if frame < self.quiet {
+        let is_quiet = frame < self.quiet;
+        if is_quiet {
             self.quiet -= frame;
-            return true;
         }
-        self.relay_slow(frame)
-    }
-
-    #[inline(never)]
-    #[cold]
-    fn relay_slow(&mut self, frame: u64) -> bool {
-        let needed = self.relayed().saturating_add(frame);
-        let Some(reservation) = &self.reservation else {
-            return true;
-        };
-        let slot = reservation.slot();
-        let reserved = slot.reserved.load(Relaxed);
-        if needed > reserved && slot.exceptions() & UNBOUND == 0 && !self.extend_ahead(needed, reserved) {
-            return false;
-        }
-        self.set_relayed(needed);
-        true
-    }
-
-    /// Reserves for a frame, and some more ahead, where no store has to be asked.
-    fn extend_ahead(&self, needed: u64, reserved: u64) -> bool {
-        let Some(reservation) = &self.reservation else {
-            return true;
-        };
-        let slot = reservation.slot();
-        let ahead = self.ahead(needed, reserved);
-        if slot.exceptions() & CHARGES_TENANTS != 0 || ahead < needed {
-            return false;
-        }
-        if slot.extend(ahead).is_err() {
-            slot.refund_beyond(reserved);
-            return false;
-        }
-        slot.reserved.store(ahead, Relaxed);
-        true
+        is_quiet
     }
 
     fn ahead(&self, needed: u64, reserved: u64) -> u64 {
         let maximum = self
             .reservation
-            .as_ref()
-            .map_or(u64::MAX, |held| held.slot().figures.limits.maximum());
+            .slot()
+            .map_or(u64::MAX, |slot| slot.figures.limits.maximum());
         needed.saturating_add(reserved.min(MAX_AHEAD)).min(maximum)
     }
 
-    /// Reserves for a frame that is not paid for, and then counts it. Waits where a ledger has to ask its store. After a
+    /// Reserves for a frame that is not paid for, and some more ahead, and then counts it. Waits where a ledger has to ask its store. After a
     /// refusal the frame must not be handed on.
     #[cold]
     pub(crate) fn grow(&mut self, growth: &mut Growth, context: &Context<'_>) -> Poll<Result<(), Refusal>> {
         let needed = self.relayed().saturating_add(growth.frame);
-        let Some(reservation) = &self.reservation else {
+        let Some(slot) = self.reservation.slot() else {
             return Poll::Ready(Ok(()));
         };
-        let slot = reservation.slot();
         let reserved = slot.reserved.load(Relaxed);
+        if needed <= reserved || slot.exceptions() & UNBOUND != 0 {
+            self.set_relayed(needed);
+            return Poll::Ready(Ok(()));
+        }
         loop {
             let mut denied = None;
             if let Some((at, waiter)) = &growth.waits {
-                let outcome = ready!(waiter.poll(context));
+                let Poll::Ready(outcome) = waiter.poll(context) else {
+                    // Until then something is due.
+                    (self.quiet_until, self.quiet) = (self.relayed(), 0);
+                    return Poll::Pending;
+                };
                 let (at, bytes) = (*at, waiter.bytes);
                 growth.waits = None;
                 if let Some(tenants) = &mut slot.rare().tenants {
@@ -220,10 +192,9 @@ impl BodyReservation {
 
     /// Reserves of all scopes and tenants what a body of `bytes` needs beyond what is reserved.
     fn extend(&self, bytes: u64) -> Result<(), Short> {
-        let Some(reservation) = &self.reservation else {
+        let Some(slot) = self.reservation.slot() else {
             return Ok(());
         };
-        let slot = reservation.slot();
         let short = if bytes > slot.figures.limits.maximum() {
             Some(Shortage::of_none(Reason::TooLarge))
         } else {
@@ -258,8 +229,7 @@ impl BodyReservation {
         if refusal.is_permanent() {
             return refusal.into_mid_stream();
         }
-        let permanent = self.reservation.as_ref().and_then(|reservation| {
-            let slot = reservation.slot();
+        let permanent = self.reservation.slot().and_then(|slot| {
             let context = slot.figures.context()?;
             let by_scope = context.exceeded_scope(bytes, slot.priority());
             by_scope.or_else(|| slot.rare().tenants.as_ref()?.exceeded(bytes))
@@ -269,17 +239,17 @@ impl BodyReservation {
 
     /// The refusal is enforced: what it cuts off is neither handed on nor stored.
     pub(crate) fn cut_off(&self, refusal: Refusal) {
-        if let Some(reservation) = &self.reservation {
-            reservation.slot().rare().refusal = Some(refusal);
-            reservation.slot().set(CUT_OFF);
+        if let Some(slot) = self.reservation.slot() {
+            slot.rare().refusal = Some(refusal);
+            slot.set(CUT_OFF);
         }
     }
 
     /// The refusal is only reported: the frame is counted, and nothing more is reserved of resources.
     pub(crate) fn unbind(&mut self, growth: &Growth) {
         let needed = self.relayed().saturating_add(growth.frame);
-        if let Some(reservation) = &self.reservation {
-            reservation.slot().unbind();
+        if let Some(slot) = self.reservation.slot() {
+            slot.unbind();
         }
         self.set_relayed(needed);
     }
@@ -289,8 +259,7 @@ impl BodyReservation {
     pub(crate) fn grow_unchecked(&mut self, growth: &mut Growth) {
         self.abandon(growth);
         let needed = self.relayed().saturating_add(growth.frame);
-        if let Some(reservation) = &self.reservation {
-            let slot = reservation.slot();
+        if let Some(slot) = self.reservation.slot() {
             if let Some(tenants) = &mut slot.rare().tenants {
                 tenants.extend_unchecked(needed);
             }
@@ -301,8 +270,7 @@ impl BodyReservation {
 
     /// Keeps a body of which the handler gets no more until the response is decided.
     pub(crate) fn park(&self, body: Pin<Box<dyn ParkedBody>>) {
-        let Some(reservation) = &self.reservation else { return };
-        let slot = reservation.slot();
+        let Some(slot) = self.reservation.slot() else { return };
         slot.rare().parked_body = Some(body);
         if slot.set(PARKS_BODY) & ANSWERED != 0 {
             let parked = slot.rare().parked_body.take();
@@ -314,7 +282,7 @@ impl BodyReservation {
 
     /// What else the layer knows.
     pub(crate) fn context(&self) -> Option<Arc<LayerContext>> {
-        self.reservation.as_ref()?.slot().figures.context()
+        self.reservation.slot()?.figures.context()
     }
 
     #[inline]
@@ -323,22 +291,18 @@ impl BodyReservation {
     }
 
     fn set_relayed(&mut self, relayed: u64) {
-        let quiet_until = self
-            .reservation
-            .as_ref()
-            .map_or(u64::MAX, |held| held.slot().quiet_until());
-        self.quiet_until = quiet_until.max(relayed);
+        self.quiet_until = self.reservation.slot().map_or(u64::MAX, Slot::quiet_until).max(relayed);
         self.quiet = self.quiet_until - relayed;
     }
 
-    /// Gives up a growth that is under way: nothing of it stays reserved.
+    /// Gives up a frame before it is paid for: nothing of its growth stays reserved.
     pub(crate) fn abandon(&self, growth: &mut Growth) {
-        let Some(reservation) = &self.reservation else { return };
-        let slot = reservation.slot();
+        let Some(slot) = self.reservation.slot() else { return };
         let reserved = slot.reserved.load(Relaxed);
         slot.refund_beyond(reserved);
         if let Some(tenants) = &mut slot.rare().tenants {
             if let Some((at, waiter)) = growth.waits.take() {
+                // Granted, and nobody came for it.
                 if waiter.abandon() {
                     tenants.add_granted(at, waiter.bytes);
                 }
@@ -351,9 +315,8 @@ impl BodyReservation {
 impl Drop for BodyReservation {
     #[inline(always)]
     fn drop(&mut self) {
-        let relayed = self.relayed();
-        if let Some(reservation) = self.reservation.take() {
-            reservation.slot().end_body(relayed, self.is_polled);
+        if let Some(slot) = self.reservation.slot() {
+            slot.end_body(self.relayed(), self.is_polled);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 /// when they and all clones are dropped. A task that writes after the response, or while the client may leave, keeps a
 /// clone, and so keeps the room.
 pub struct Reservation {
-    /// None once it is given up.
+    /// None where nothing is reserved, or once it is given up.
     slot: Option<SlotArc<Slot>>,
 }
 
@@ -25,26 +25,34 @@ impl Reservation {
     /// unknown length.
     #[must_use]
     pub fn reserved(&self) -> u64 {
-        self.slot().reserved.load(Relaxed)
+        self.slot().map_or(0, |slot| slot.reserved.load(Relaxed))
     }
 
     /// Gives up this clone, like dropping it.
     pub fn release(self) {}
 
-    pub(super) fn new(slot: SlotArc<Slot>) -> Self {
+    #[inline(always)]
+    pub(super) const fn new(slot: SlotArc<Slot>) -> Self {
         Self { slot: Some(slot) }
+    }
+
+    /// Of a request that reserves nothing.
+    #[inline(always)]
+    pub(super) const fn none() -> Self {
+        Self { slot: None }
     }
 
     /// Adds what is charged to tenants.
     pub(in crate::admission) fn charge(&self, charges: TenantCharges) {
-        self.slot().rare().tenants = Some(charges);
-        self.slot().set(CHARGES_TENANTS);
+        if let Some(slot) = self.slot() {
+            slot.rare().tenants = Some(charges);
+            slot.set(CHARGES_TENANTS);
+        }
     }
 
     #[inline(always)]
-    #[expect(clippy::expect_used, reason = "taken when it is dropped, and not before")]
-    pub(super) fn slot(&self) -> &Slot {
-        self.slot.as_deref().expect("not dropped yet")
+    pub(super) fn slot(&self) -> Option<&Slot> {
+        self.slot.as_deref()
     }
 }
 
@@ -60,19 +68,20 @@ impl Clone for Reservation {
 impl Drop for Reservation {
     #[inline(always)]
     fn drop(&mut self) {
-        let Some(mut slot) = self.slot.take() else { return };
-        // The last holder ends the reservation. Where the last two go at once, neither finds itself alone: the slot is
-        // dropped then, and ends the reservation by that.
-        if is_alone(&mut slot) {
-            end(slot);
+        if let Some(slot) = self.slot.take() {
+            give_up(slot);
         }
     }
 }
 
+/// The last holder ends the reservation. Where the last two go at once, neither finds itself alone: the slot is dropped
+/// then, and ends the reservation by that.
 #[inline(never)]
-fn end(slot: SlotArc<Slot>) {
-    slot.end();
-    kept::keep(slot);
+fn give_up(mut slot: SlotArc<Slot>) {
+    if is_alone(&mut slot) {
+        slot.end();
+        kept::keep(slot);
+    }
 }
 
 impl fmt::Debug for Reservation {

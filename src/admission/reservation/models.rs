@@ -54,7 +54,9 @@ fn claim(bytes: u64) -> Claim {
 }
 
 fn relay(body: &mut BodyReservation, bytes: u64) {
-    body.before_frame();
+    if body.before_frame() {
+        body.close_written();
+    }
     if !body.relay(bytes) {
         let outcome = body.grow(&mut Growth::new(bytes), &Context::from_waker(Waker::noop()));
         assert!(matches!(outcome, Poll::Ready(Ok(()))), "paid for");

@@ -2,7 +2,7 @@ use std::{any::Any, pin::Pin, sync::Arc};
 
 use super::{
     holder::Reservation,
-    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, EXPOSED, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody},
+    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, EXPOSED, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody, Slot},
 };
 use crate::{
     admission::{StorageFailure, Stored},
@@ -14,26 +14,26 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ResponseReservation {
     /// None where nothing is reserved, or once the response is decided.
-    reservation: Option<Reservation>,
+    reservation: Reservation,
 }
 
 impl ResponseReservation {
     #[inline(always)]
     pub(super) const fn new(reservation: Reservation) -> Self {
-        Self {
-            reservation: Some(reservation),
-        }
+        Self { reservation }
     }
 
     /// Of a request that reserves nothing.
     #[inline(always)]
     pub(crate) const fn none() -> Self {
-        Self { reservation: None }
+        Self {
+            reservation: Reservation::none(),
+        }
     }
 
     #[inline(always)]
-    pub(crate) const fn is_some(&self) -> bool {
-        self.reservation.is_some()
+    pub(crate) fn is_some(&self) -> bool {
+        self.reservation.slot().is_some()
     }
 
     /// Whether the response has to be looked at: the body was cut off, tenants are charged, or a handle may outlive it.
@@ -44,13 +44,13 @@ impl ResponseReservation {
 
     /// A handle for the handler.
     pub(crate) fn expose(&self) -> Option<Reservation> {
-        self.reservation.as_ref()?.slot().set(EXPOSED);
-        self.reservation.clone()
+        self.reservation.slot()?.set(EXPOSED);
+        Some(self.reservation.clone())
     }
 
     /// The refusal that cut the body off, if it was.
     pub(crate) fn cut_off(&self) -> Option<Refusal> {
-        let slot = self.reservation.as_ref()?.slot();
+        let slot = self.reservation.slot()?;
         if slot.exceptions() & CUT_OFF == 0 {
             return None;
         }
@@ -60,7 +60,7 @@ impl ResponseReservation {
     /// The storage itself failed. Returns the refusal, unless refusals are only reported.
     #[cold]
     pub(crate) fn storage_failed(&self, failure: StorageFailure) -> Option<Refusal> {
-        let slot = self.reservation.as_ref()?.slot();
+        let slot = self.reservation.slot()?;
         let context = slot.figures.context()?;
         let rules = context.rules();
         // A user's quota (`EDQUOT`) and the largest file (`EFBIG`) say nothing about the room of others.
@@ -81,8 +81,8 @@ impl ResponseReservation {
 
     /// Notes what the response says of the tenants' accounts: whether the body's bytes are stored, or how many exactly.
     pub(crate) fn note_outcome(&self, is_stored: bool, stored: Option<Stored>) {
-        if let Some(reservation) = &self.reservation {
-            if let Some(tenants) = &mut reservation.slot().rare().tenants {
+        if let Some(slot) = self.reservation.slot() {
+            if let Some(tenants) = &mut slot.rare().tenants {
                 tenants.note_outcome(is_stored, stored);
             }
         }
@@ -91,24 +91,22 @@ impl ResponseReservation {
     /// Notes something for the end of the request.
     #[inline(always)]
     pub(crate) fn set_note(&self, note: u8) {
-        if let Some(reservation) = &self.reservation {
-            reservation.slot().note.store(note, Relaxed);
+        if let Some(slot) = self.reservation.slot() {
+            slot.note.store(note, Relaxed);
         }
     }
 
     /// Keeps the request's head for its end.
     pub(crate) fn keep_head(&self, head: Box<dyn Any + Send>) {
-        if let Some(reservation) = &self.reservation {
-            reservation.slot().rare().head = Some(head);
-            reservation.slot().set(KEEPS_HEAD);
+        if let Some(slot) = self.reservation.slot() {
+            slot.rare().head = Some(head);
+            slot.set(KEEPS_HEAD);
         }
     }
 
     /// What the layer noted of the request.
     pub(crate) fn note(&self) -> u8 {
-        self.reservation
-            .as_ref()
-            .map_or(0, |reservation| reservation.slot().note.load(Relaxed))
+        self.reservation.slot().map_or(0, |slot| slot.note.load(Relaxed))
     }
 
     /// What the layer kept of the request's head.
@@ -116,7 +114,7 @@ impl ResponseReservation {
         if self.exceptions() & KEEPS_HEAD == 0 {
             return None;
         }
-        self.reservation.as_ref()?.slot().rare().head.take()
+        self.reservation.slot()?.rare().head.take()
     }
 
     /// What keeps the body that the handler has dropped before its end, until the client can have read a refusal.
@@ -128,32 +126,32 @@ impl ResponseReservation {
         if self.exceptions() & PARKS_BODY == 0 {
             return None;
         }
-        self.reservation.as_ref()?.slot().rare().parked_body.take()
+        self.reservation.slot()?.rare().parked_body.take()
     }
 
     /// What else the layer knows.
     pub(crate) fn context(&self) -> Option<Arc<LayerContext>> {
-        self.reservation.as_ref()?.slot().figures.context()
+        self.reservation.slot()?.figures.context()
     }
 
     #[inline(always)]
     fn exceptions(&self) -> u16 {
-        self.reservation.as_ref().map_or(0, |held| held.slot().exceptions())
+        self.reservation.slot().map_or(0, Slot::exceptions)
     }
 
     /// Ends this part of the reservation, after an inspection if one was needed.
     #[inline(always)]
     pub(crate) fn end(&mut self) {
-        self.reservation = None;
+        self.reservation = Reservation::none();
     }
 
     /// The response is decided. A handle must not keep a parked body, and with it a connection.
     #[cold]
     pub(crate) fn unpark(&self) {
-        if let Some(reservation) = self.reservation.as_ref().filter(|_| self.exceptions() & EXPOSED != 0) {
-            reservation.slot().set(ANSWERED);
+        if let Some(slot) = self.reservation.slot().filter(|slot| slot.exceptions() & EXPOSED != 0) {
+            slot.set(ANSWERED);
             if let Some(body) = self.take_parked_body() {
-                reservation.slot().unpark(body);
+                slot.unpark(body);
             }
         }
     }
