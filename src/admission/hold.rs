@@ -123,7 +123,7 @@ impl<C> ResponseHold<C> {
         Refusal::from_parts(RefusalParts {
             reason,
             resource: ledger.map(|ledger| ledger.core().name().clone()),
-            tenant: place.and_then(|place| ledger?.core().tenant_at(place)),
+            tenant: place.map(|place| place.tenant().into()),
             requested: None,
             limit: None,
             mid_stream: true,
@@ -188,8 +188,8 @@ fn trip_code<C>(refusal: &Refusal, slot: &Slot<C>) -> u16 {
     let scope = if refusal.tenant().is_some() {
         let mut charged = rules.tenants.iter().zip(&slot.tenants);
         let ledger = charged.position(|(ledger, slot)| {
-            let tenant = slot.place().and_then(|place| ledger.core().tenant_at(place));
-            Some(ledger.name()) == name && tenant.as_deref() == refusal.tenant()
+            let place = slot.place();
+            Some(ledger.name()) == name && place.as_ref().map(|place| place.tenant()) == refusal.tenant()
         });
         ledger.map(|at| at + MAX_SCOPES)
     } else {

@@ -2,15 +2,18 @@
 
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     task::{Context, Poll, ready},
 };
 
 use super::admit::Rules;
 use crate::{
     capacity::{Refusal, RefusalParts},
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    tenant::{Attempt, Denied, Ledger, Place, Waiter},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    tenant::{Attempt, Denied, EntryRef, Ledger, Waiter},
 };
 
 /// How many ledgers one layer can charge, such as an organisation's and a user's.
@@ -22,7 +25,7 @@ pub(crate) type TenantNames<'a> = [Option<Cow<'a, str>>; MAX_TENANTS];
 /// What is reserved of each ledger. Whoever has it settles it or rolls it back.
 #[derive(Debug, Default)]
 pub(super) struct TenantHolds {
-    places: [Option<Place>; MAX_TENANTS],
+    places: [Option<EntryRef>; MAX_TENANTS],
     /// The request would have been refused, and that was told: the tenants are charged, and no more is told.
     pub(super) is_reported: bool,
 }
@@ -32,7 +35,7 @@ pub(super) enum Step {
     Done,
     Refused(Refusal),
     /// The ledger at this place must ask its store.
-    Waits(usize, Place, Arc<Waiter>),
+    Waits(usize, EntryRef, Arc<Waiter>),
 }
 
 impl TenantHolds {
@@ -87,7 +90,7 @@ impl TenantHolds {
         }
     }
 
-    pub(super) fn put(&mut self, at: usize, place: Place) {
+    pub(super) fn put(&mut self, at: usize, place: EntryRef) {
         if let Some(slot) = self.places.get_mut(at) {
             *slot = Some(place);
         }
@@ -124,18 +127,17 @@ pub(crate) struct Waiting {
     pub(super) names: TenantNames<'static>,
     pub(super) bytes: u64,
     pub(super) holds: TenantHolds,
-    pub(super) waits: Option<(usize, Place, Arc<Waiter>)>,
+    pub(super) waits: Option<(usize, EntryRef, Arc<Waiter>)>,
 }
 
 impl Waiting {
     /// What is held in the end, or why nothing is.
     pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<TenantHolds, Refusal>> {
-        while let Some((at, place, waiter)) = &self.waits {
-            let (at, place) = (*at, *place);
+        while let Some((_, _, waiter)) = &self.waits {
             let outcome = ready!(waiter.poll(context));
-            self.waits = None;
+            let Some((at, place, _)) = self.waits.take() else { break };
             if let Err(denied) = outcome {
-                self.core_at(at).leave(place);
+                drop(place);
                 self.holds.roll_back(&self.rules, self.bytes);
                 let name = self.names.get(at).and_then(|name| name.as_deref()).unwrap_or_default();
                 let refusal = self.rules.tenant_refusal(denied, at, name, Some(self.bytes));
@@ -161,9 +163,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some((at, place, waiter)) = self.waits.take() {
             if waiter.abandon() {
-                self.core_at(at).give_back(place, self.bytes);
+                self.core_at(at).give_back(&place, self.bytes);
             }
-            self.core_at(at).leave(place);
         }
         self.holds.roll_back(&self.rules, self.bytes);
     }
@@ -172,17 +173,15 @@ impl Drop for Waiting {
 /// A tenant's part of the slot where the two halves of a hold meet.
 #[derive(Debug, Default)]
 pub(super) struct TenantSlot {
-    /// 0 when nobody is charged, else the place's index + 1.
-    index: AtomicU32,
-    hash: AtomicU64,
+    /// `None` when nobody is charged.
+    entry: Mutex<Option<EntryRef>>,
     /// Written by the body's half while it lives.
     pub(super) reserved: AtomicU64,
 }
 
 impl TenantSlot {
-    pub(super) fn place(&self) -> Option<Place> {
-        let index = self.index.load(Relaxed).checked_sub(1)?;
-        Some(Place::from_parts(index, self.hash.load(Relaxed)))
+    pub(super) fn place(&self) -> Option<EntryRef> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// More is reserved.
@@ -191,9 +190,8 @@ impl TenantSlot {
             .store(self.reserved.load(Relaxed).saturating_add(bytes), Relaxed);
     }
 
-    pub(super) fn take(&self) -> Option<(Place, u64)> {
-        let place = self.place()?;
-        self.index.store(0, Relaxed);
+    pub(super) fn take(&self) -> Option<(EntryRef, u64)> {
+        let place = self.entry.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some((place, self.reserved.swap(0, Relaxed)))
     }
 }
@@ -201,10 +199,8 @@ impl TenantSlot {
 pub(super) fn fill_slots(slots: &[TenantSlot; MAX_TENANTS], holds: &mut TenantHolds, bytes: u64) {
     for (slot, place) in slots.iter().zip(&mut holds.places) {
         if let Some(place) = place.take() {
-            let (index, hash) = place.to_parts();
-            slot.hash.store(hash, Relaxed);
             slot.reserved.store(bytes, Relaxed);
-            slot.index.store(index + 1, Relaxed);
+            *slot.entry.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
         }
     }
 }

@@ -10,7 +10,6 @@ use std::{
 use super::limits_file::{Configured, attach};
 use super::{
     Accounts, Ledger, LedgerInner, Limit,
-    entry::LEASED,
     lease::{Keeper, Leasing, Threads},
     ledger::Keeping,
     limit_book::LimitBook,
@@ -128,11 +127,12 @@ impl LedgerBuilder {
         #[cfg(feature = "limits-file")]
         let beside_the_file = (list.clone(), self.observers.clone());
         limits.set_list(list);
-        let blank = if self.leasing.is_some() { LEASED } else { 0 };
         let accounts = Accounts {
-            table: Table::new(self.max_tenants, blank),
+            table: Table::new(self.max_tenants, self.leasing.is_some()),
             limits,
         };
+        // Kept for as long as the ledger, so that there is always room for it.
+        let overflow = self.overflow.and_then(|tenant| accounts.acquire(&tenant));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         #[cfg(any(test, feature = "test-util"))]
         let (clock, is_manual) = match self.manual {
@@ -158,7 +158,7 @@ impl LedgerBuilder {
             name: self.name,
             accounts,
             keeper,
-            overflow: self.overflow,
+            overflow,
         });
         #[cfg(feature = "limits-file")]
         let limits_file = match self.limits_file {
@@ -173,10 +173,6 @@ impl LedgerBuilder {
                 Some(attached.map_err(|error| BuildError::limits_file(&path, error))?)
             }
         };
-        // So that there is always room for it.
-        if let Some(overflow) = core.overflow.as_deref() {
-            core.acquire(overflow);
-        }
         let keeping = match store {
             None => None,
             #[cfg(any(test, feature = "test-util"))]

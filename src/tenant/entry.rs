@@ -1,181 +1,224 @@
-use crate::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
+use std::{
+    fmt,
+    ops::Deref,
+    ptr,
+    sync::{Arc, PoisonError, Weak},
 };
 
-/// One tenant's account: what is charged to it, and up to where it may be.
+use hashbrown::HashTable;
+
+use super::{
+    balance::{Balance, LEASED},
+    lease::LeaseCell,
+    name::Name,
+};
+use crate::sync::{
+    Mutex, MutexGuard,
+    atomic::{
+        AtomicBool, AtomicU32, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        fence,
+    },
+};
+
+/// One tenant of a [`Table`](super::table::Table).
 ///
-/// Without leases `charged = used + reserved`, and the bound is the tenant's limit. With leases `charged` is what is
-/// left of the lease, counted from [`LEASED`] downwards, and the bound never changes: so one number holds all that
-/// decides, and a compare-and-swap on it cannot succeed by a bound that was lowered meanwhile.
-#[derive(Debug, Default)]
-pub(super) struct Entry {
-    charged: AtomicU64,
-    bound: AtomicU64,
-    /// Without leases what the tenant has stored. With leases all that was stored since the entry was made; deletes are
-    /// counted apart.
-    used: AtomicU64,
-    /// Requests under way, a lease, and whoever else has it in hand. An entry goes only when there are none.
+/// The table keeps an entry while something is charged to it or a counted reference exists, and then removes it: names
+/// come from clients. An entry that was removed is never used again; its tenant gets a new one.
+pub(crate) struct Entry {
+    pub(super) name: Name,
+    pub(super) hash: u64,
+    pub(super) balance: Balance,
+    /// Counted references and the lease. Rises from 0 under the lock of the shard, or while something is charged.
     references: AtomicU32,
+    /// `None` in a table without leases.
+    pub(super) lease: Option<Box<LeaseCell>>,
+    /// The table's. Dangling once the ledger is gone.
+    shards: Weak<Shards>,
 }
 
-/// A bound that stands for the ledger's default, which so can change without a look at every tenant.
-pub(super) const DEFAULT: u64 = u64::MAX - 1;
-
-/// The bound of an entry with leases. Charges beyond it are debts: bytes that were let through although no lease covered
-/// them.
-pub(super) const LEASED: u64 = 1 << 62;
-
-/// More at once is never taken, so that sums stay far from overflow.
-const LARGEST: u64 = 1 << 60;
-
 impl Entry {
-    /// Begins an account anew. Only while nobody else knows of it.
-    pub(super) fn open(&self, charged: u64, bound: u64) {
-        self.charged.store(charged, Relaxed);
-        self.bound.store(bound, Relaxed);
-        self.used.store(0, Relaxed);
-        self.references.store(0, Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn charged(&self) -> u64 {
-        self.charged.load(Acquire)
-    }
-
-    #[inline]
-    pub(super) fn used(&self) -> u64 {
-        self.used.load(Acquire)
-    }
-
-    pub(super) fn set_bound(&self, bound: u64) {
-        self.bound.store(bound, Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn bound(&self, default: u64) -> u64 {
-        match self.bound.load(Relaxed) {
-            DEFAULT => default,
-            bound => bound,
+    /// An entry with nothing charged. `bound` is `None` where limits are leased.
+    pub(super) fn new(name: &str, hash: u64, bound: Option<u64>, shards: &Arc<Shards>) -> Self {
+        Self {
+            name: Name::new(name),
+            hash,
+            balance: bound.map_or_else(Balance::leased, |bound| Balance::new(0, bound)),
+            references: AtomicU32::new(0),
+            lease: bound.is_none().then(Box::default),
+            shards: Arc::downgrade(shards),
         }
     }
 
-    /// Charges `bytes` if the bound allows it. Tells what is charged then.
+    /// Whether nothing is charged.
     #[inline]
-    pub(super) fn try_charge(&self, bytes: u64, bound: u64) -> Option<u64> {
-        if bytes > LARGEST {
-            return None;
-        }
-        let mut charged = self.charged.load(Relaxed);
-        loop {
-            let next = charged.saturating_add(bytes);
-            if next > bound {
-                return None;
-            }
-            match self.charged.compare_exchange_weak(charged, next, AcqRel, Relaxed) {
-                Ok(_) => return Some(next),
-                Err(now) => charged = now,
-            }
-        }
+    fn is_initial(&self) -> bool {
+        self.balance.charged() == if self.lease.is_some() { LEASED } else { 0 }
     }
 
-    /// Charges up to `bytes`, as far as the bound allows. Tells how much.
-    pub(super) fn charge_up_to(&self, bytes: u64, bound: u64) -> u64 {
-        let mut charged = self.charged.load(Relaxed);
-        loop {
-            let taken = bytes.min(bound.saturating_sub(charged)).min(LARGEST);
-            if taken == 0 {
-                return 0;
-            }
-            match self
-                .charged
-                .compare_exchange_weak(charged, charged + taken, AcqRel, Relaxed)
-            {
-                Ok(_) => return taken,
-                Err(now) => charged = now,
-            }
-        }
-    }
-
-    /// Charges bytes that are stored already, whatever the bound says.
-    pub(super) fn charge(&self, bytes: u64) {
-        self.charged.fetch_add(bytes.min(LARGEST), AcqRel);
-    }
-
-    /// Takes a charge back. Tells what is charged then.
-    #[inline]
-    pub(super) fn release(&self, bytes: u64) -> u64 {
-        self.charged.fetch_sub(bytes, AcqRel) - bytes
-    }
-
-    /// Counts charged bytes as stored.
-    #[inline]
-    pub(super) fn store(&self, bytes: u64) {
-        self.used.fetch_add(bytes, AcqRel);
-    }
-
-    /// Takes stored bytes back, at most all. Tells how many; they are still charged.
-    pub(super) fn unstore(&self, bytes: u64) -> u64 {
-        let mut used = self.used.load(Relaxed);
-        loop {
-            let taken = bytes.min(used);
-            match self.used.compare_exchange_weak(used, used - taken, AcqRel, Relaxed) {
-                Ok(_) => return taken,
-                Err(now) => used = now,
-            }
-        }
-    }
-
-    #[inline]
-    pub(super) fn refer(&self) {
+    /// Counts a reference. The caller has one, counted or not, or the lock of the shard.
+    pub(super) fn retain(&self) {
         self.references.fetch_add(1, Relaxed);
     }
 
-    /// Tells how many are left.
-    #[inline]
-    pub(super) fn unrefer(&self) -> u32 {
+    /// Takes a counted reference back. Returns how many are left.
+    fn unref(&self) -> u32 {
         self.references.fetch_sub(1, AcqRel) - 1
     }
 
-    pub(super) fn references(&self) -> u32 {
-        self.references.load(Acquire)
+    /// Removes the entry from its table if nothing is charged and no more than these references are counted. Returns
+    /// whether it did.
+    #[cold]
+    pub(super) fn remove_if_unused(&self, references: u32) -> bool {
+        let Some(shards) = self.shards.upgrade() else {
+            return false;
+        };
+        // Pairs with the fence in the drop of a counted reference.
+        fence(SeqCst);
+        let mut shard = shards.lock(self.hash);
+        // The charge is read before the count, because a reference counts itself before it gives its charge back, and once
+        // more after it, because a counted reference may charge the entry before it is dropped.
+        if !self.is_initial() || self.references.load(Acquire) != references || !self.is_initial() {
+            return false;
+        }
+        let Ok(slot) = shard.find_entry(self.hash, |entry| ptr::eq(&**entry, self)) else {
+            return false;
+        };
+        slot.remove();
+        shards.tracked.fetch_sub(1, Relaxed);
+        true
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A reference to an entry, which stays in its table as long as the reference lives. Usable after the ledger is gone.
+///
+/// A reference that comes with a charge is not counted, because the charge keeps the entry already and a count costs two
+/// locked instructions a request. `Arc::strong_count` cannot replace the count: a thread cannot look at the entry once it
+/// has dropped its `Arc`, so when two drop theirs at the same time, neither may find itself the last.
+pub(crate) struct EntryRef {
+    entry: Arc<Entry>,
+    is_counted: AtomicBool,
+}
 
-    #[test]
-    fn each_change_tells_what_is_charged_then() {
-        let entry = Entry::default();
-        entry.open(5, 100);
-        assert_eq!(entry.try_charge(10, 100), Some(15));
-        assert_eq!(entry.try_charge(85, 100), Some(100));
-        assert_eq!(entry.try_charge(1, 100), None);
-        assert_eq!(entry.release(30), 70);
-        assert_eq!(entry.charge_up_to(50, 100), 30);
-        assert_eq!(entry.charge_up_to(50, 100), 0);
-        assert_eq!(entry.charged(), 100);
+impl EntryRef {
+    /// A counted reference. The caller has the lock of the shard, or another reference.
+    #[inline]
+    pub(super) fn counted(entry: Arc<Entry>) -> Self {
+        entry.retain();
+        Self {
+            entry,
+            is_counted: AtomicBool::new(true),
+        }
     }
 
-    #[test]
-    fn so_much_is_taken_at_once_and_not_a_byte_more() {
-        let entry = Entry::default();
-        assert_eq!(entry.try_charge(LARGEST + 1, u64::MAX), None);
-        assert_eq!(entry.try_charge(LARGEST, u64::MAX), Some(LARGEST));
-        assert_eq!(entry.charge_up_to(u64::MAX, u64::MAX), LARGEST);
-        entry.charge(u64::MAX);
-        assert_eq!(entry.charged(), 3 * LARGEST);
+    /// A reference that is not counted. The caller has the lock of the shard, and charges the entry before it unlocks.
+    #[inline]
+    pub(super) fn uncounted(entry: Arc<Entry>) -> Self {
+        Self {
+            entry,
+            is_counted: AtomicBool::new(false),
+        }
     }
 
-    #[test]
-    fn no_more_is_taken_back_than_was_stored() {
-        let entry = Entry::default();
-        entry.store(10);
-        assert_eq!(entry.unstore(4), 4);
-        assert_eq!(entry.unstore(7), 6);
-        assert_eq!(entry.unstore(1), 0);
-        assert_eq!(entry.used(), 0);
+    /// Counts the reference, before the charge that kept the entry is given back.
+    pub(super) fn ensure_counted(&self) {
+        if !self.is_counted.load(Acquire) {
+            self.entry.retain();
+            if self.is_counted.swap(true, AcqRel) {
+                self.entry.unref();
+            }
+        }
     }
+
+    /// The tenant's name.
+    pub(crate) fn tenant(&self) -> &str {
+        self.entry.name.as_str()
+    }
+}
+
+impl Deref for EntryRef {
+    type Target = Arc<Entry>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+}
+
+impl Clone for EntryRef {
+    fn clone(&self) -> Self {
+        Self::counted(self.entry.clone())
+    }
+}
+
+impl Drop for EntryRef {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_counted.load(Relaxed) {
+            if self.entry.unref() > 0 {
+                return;
+            }
+            // Either the load below sees that the last charge was given back, or the thread that gave it back sees that no
+            // reference is left.
+            fence(SeqCst);
+        }
+        if self.entry.is_initial() {
+            self.entry.remove_if_unused(0);
+        }
+    }
+}
+
+impl fmt::Debug for EntryRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EntryRef").field(&self.tenant()).finish()
+    }
+}
+
+/// Where the entries of a table are found.
+pub(super) struct Shards {
+    shards: Box<[Shard]>,
+    /// The number of entries.
+    pub(super) tracked: AtomicUsize,
+}
+
+type Entries = HashTable<Arc<Entry>>;
+
+/// On a cache line of its own, so that neighbours do not slow each other down.
+#[derive(Default)]
+#[repr(align(64))]
+struct Shard(Mutex<Entries>);
+
+impl Shards {
+    /// `number` must be a power of two.
+    pub(super) fn new(number: usize) -> Self {
+        Self {
+            shards: (0..number).map(|_| Shard::default()).collect(),
+            tracked: AtomicUsize::new(0),
+        }
+    }
+
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "their number is a power of two, so the mask stays below it"
+    )]
+    pub(super) fn lock(&self, hash: u64) -> MutexGuard<'_, Entries> {
+        // The map below uses the lowest and the highest bits.
+        lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)])
+    }
+
+    /// All entries, locking one shard after the other.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        let mut entries = Vec::with_capacity(self.tracked.load(Relaxed));
+        for shard in &self.shards {
+            entries.extend(lock(shard).iter().cloned());
+        }
+        entries
+    }
+}
+
+#[inline]
+fn lock(shard: &Shard) -> MutexGuard<'_, Entries> {
+    // Sound after a panic: nothing between two of its changes can panic but an allocation.
+    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }

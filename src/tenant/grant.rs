@@ -6,24 +6,23 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Denied, DeniedKind, Ledger, lease::Waiter, table::Place};
+use super::{Denied, DeniedKind, Ledger, entry::EntryRef, lease::Waiter};
 
 /// Bytes that a tenant has reserved. Dropping it gives them back; [`commit`](Self::commit) says that they are stored.
 #[must_use = "dropping it gives the bytes back"]
 pub struct Grant {
     ledger: Ledger,
-    place: Place,
+    /// `None` once it is settled.
+    entry: Option<EntryRef>,
     reserved: u64,
-    is_over: bool,
 }
 
 impl Grant {
-    pub(super) fn new(ledger: Ledger, place: Place, reserved: u64) -> Self {
+    pub(super) fn new(ledger: Ledger, entry: EntryRef, reserved: u64) -> Self {
         Self {
             ledger,
-            place,
+            entry: Some(entry),
             reserved,
-            is_over: false,
         }
     }
 
@@ -39,7 +38,8 @@ impl Grant {
     ///
     /// When the tenant may not have them, or the store would have to be asked; what was reserved before stays.
     pub fn extend(&mut self, bytes: u64) -> Result<(), Denied> {
-        self.ledger.core().charge_more(self.place, bytes, false)?;
+        let entry = self.entry.as_ref().ok_or(Denied::new(DeniedKind::Unknown))?;
+        self.ledger.core().charge_more(entry, bytes, false)?;
         self.reserved = self.reserved.saturating_add(bytes);
         Ok(())
     }
@@ -47,17 +47,19 @@ impl Grant {
     /// Says what was stored in the end, in bytes: it is charged also where it is more than was reserved, and even beyond
     /// the limit. The rest is given back.
     pub fn commit(mut self, stored: u64) {
-        self.is_over = true;
-        let stored = i64::try_from(stored).unwrap_or(i64::MAX);
-        self.ledger.core().settle(self.place, self.reserved, stored);
+        self.settle(i64::try_from(stored).unwrap_or(i64::MAX));
+    }
+
+    fn settle(&mut self, stored: i64) {
+        if let Some(entry) = self.entry.take() {
+            self.ledger.core().settle(entry, self.reserved, stored);
+        }
     }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.ledger.core().settle(self.place, self.reserved, 0);
-        }
+        self.settle(0);
     }
 }
 

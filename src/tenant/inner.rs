@@ -2,8 +2,9 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
     Accounts, Denied, DeniedKind, Limit, Usage,
+    entry::{Entry, EntryRef},
     lease::{Keeper, Waiter},
-    table::{Place, Short},
+    table::Short,
 };
 
 /// What the handles of a ledger share with requests and threads.
@@ -11,92 +12,73 @@ pub(crate) struct LedgerInner {
     pub(super) name: Arc<str>,
     pub(super) accounts: Accounts,
     pub(super) keeper: Option<Keeper>,
-    /// The tenant that stands in for those whom the table has no room for.
-    pub(super) overflow: Option<Box<str>>,
+    /// The tenant charged for those whom the table has no room for.
+    pub(super) overflow: Option<EntryRef>,
 }
 
 /// How an attempt to reserve ends, or goes on.
 #[derive(Debug)]
 pub(crate) enum Attempt {
-    Granted(Place),
+    Granted(EntryRef),
     Denied(Denied),
     /// The store must be asked.
-    Waits(Place, Arc<Waiter>),
+    Waits(EntryRef, Arc<Waiter>),
 }
 
 impl LedgerInner {
-    /// Finds a tenant's account, or makes one.
+    /// Finds a tenant's entry, or makes one.
     #[inline]
-    pub(crate) fn acquire(&self, tenant: &str) -> Option<Place> {
-        let bound = |name: &str| match self.keeper {
-            None => self.accounts.limits.bound_of(name),
-            Some(_) => super::entry::LEASED,
-        };
-        let table = &self.accounts.table;
-        table.acquire(tenant, || bound(tenant)).or_else(|| {
-            let overflow = self.overflow.as_deref()?;
-            table.acquire(overflow, || bound(overflow))
-        })
+    pub(crate) fn acquire(&self, tenant: &str) -> Option<EntryRef> {
+        self.accounts.acquire(tenant).or_else(|| self.overflow.clone())
     }
 
     /// Reserves bytes for a tenant; may have to wait for the store if `may_wait`.
     #[inline]
     pub(crate) fn attempt(&self, tenant: &str, bytes: u64, may_wait: bool) -> Attempt {
         if self.keeper.is_none() && bytes > 0 {
-            return match self.charge_in_memory(tenant, bytes) {
-                Ok(place) => Attempt::Granted(place),
-                Err(short) => self.charge_overflow_tenant(bytes, short),
+            return match self.accounts.charge(tenant, bytes) {
+                Ok(entry) => Attempt::Granted(entry),
+                Err(Short::NoRoom) => self.charge_overflow_tenant(bytes),
+                Err(Short::Beyond(bound)) => Attempt::Denied(Denied::beyond(bytes, bound)),
             };
         }
-        let Some(place) = self.acquire(tenant) else {
-            return Attempt::Denied(Denied::new(DeniedKind::Unknown));
-        };
-        match self.charge_more(place, bytes, may_wait) {
-            Ok(None) => Attempt::Granted(place),
-            Ok(Some(waiter)) => Attempt::Waits(place, waiter),
-            Err(denied) => {
-                self.accounts.table.leave(place);
-                Attempt::Denied(denied)
-            }
-        }
-    }
-
-    #[inline]
-    fn charge_in_memory(&self, tenant: &str, bytes: u64) -> Result<Place, Short> {
-        let limits = &self.accounts.limits;
-        let table = &self.accounts.table;
-        table.charge(tenant, bytes, limits.default_bound(), || limits.bound_of(tenant))
+        self.charge_acquired(self.acquire(tenant), bytes, may_wait)
     }
 
     #[cold]
-    fn charge_overflow_tenant(&self, bytes: u64, short: Short) -> Attempt {
-        let short = match (short, self.overflow.as_deref()) {
-            (Short::NoRoom, Some(overflow)) => match self.charge_in_memory(overflow, bytes) {
-                Ok(place) => return Attempt::Granted(place),
-                Err(short) => short,
-            },
-            (short, _) => short,
-        };
-        Attempt::Denied(match short {
-            Short::NoRoom => Denied::new(DeniedKind::Unknown),
-            Short::Beyond(bound) => Denied::beyond(bytes, bound),
-        })
+    fn charge_overflow_tenant(&self, bytes: u64) -> Attempt {
+        self.charge_acquired(self.overflow.clone(), bytes, false)
     }
 
-    /// Charges more to an account. `Some` says who must be waited for.
+    fn charge_acquired(&self, entry: Option<EntryRef>, bytes: u64, may_wait: bool) -> Attempt {
+        let Some(entry) = entry else {
+            return Attempt::Denied(Denied::new(DeniedKind::Unknown));
+        };
+        match self.charge_more(&entry, bytes, may_wait) {
+            Ok(None) => Attempt::Granted(entry),
+            Ok(Some(waiter)) => Attempt::Waits(entry, waiter),
+            Err(denied) => Attempt::Denied(denied),
+        }
+    }
+
+    /// Charges more to an entry. `Some` is what to wait for.
     #[inline]
-    pub(crate) fn charge_more(&self, place: Place, bytes: u64, may_wait: bool) -> Result<Option<Arc<Waiter>>, Denied> {
-        let entry = self.accounts.table.entry(place.index);
-        let bound = entry.bound(self.accounts.limits.default_bound());
-        if let Some(charged) = entry.try_charge(bytes, bound) {
+    pub(crate) fn charge_more(
+        &self,
+        entry: &EntryRef,
+        bytes: u64,
+        may_wait: bool,
+    ) -> Result<Option<Arc<Waiter>>, Denied> {
+        let bound = entry.balance.bound(self.accounts.limits.default_bound());
+        if let Some(charged) = entry.balance.try_charge(bytes, bound) {
             if let Some(keeper) = &self.keeper {
-                keeper.note_charge(&self.accounts, place, charged);
+                keeper.note_charge(entry, charged);
             }
             return Ok(None);
         }
         match &self.keeper {
             None => Err(Denied::beyond(bytes, bound)),
-            Some(keeper) => self.charge_by_asking(keeper, place, bytes, may_wait),
+            Some(keeper) => self.charge_by_asking(keeper, entry, bytes, may_wait),
         }
     }
 
@@ -104,32 +86,32 @@ impl LedgerInner {
     fn charge_by_asking(
         &self,
         keeper: &Keeper,
-        place: Place,
+        entry: &EntryRef,
         bytes: u64,
         may_wait: bool,
     ) -> Result<Option<Arc<Waiter>>, Denied> {
         if !may_wait {
-            keeper.ask(&self.accounts, place);
+            keeper.ask(entry);
             return Err(Denied::new(DeniedKind::WouldWait));
         }
-        match keeper.wait_for(&self.accounts, place, bytes) {
+        match keeper.wait_for(&self.accounts, entry, bytes) {
             Ok(waiter) => Ok(Some(waiter)),
             Err(outcome) => outcome.map(|()| None),
         }
     }
 
-    /// Charges bytes whatever the limit says; they are reserved, not stored.
-    pub(crate) fn charge_unchecked(&self, tenant: &str, bytes: u64) -> Option<Place> {
-        let place = self.acquire(tenant)?;
-        self.charge_unchecked_at(place, bytes);
-        Some(place)
+    /// Reserves bytes whatever the limit says.
+    pub(crate) fn charge_unchecked(&self, tenant: &str, bytes: u64) -> Option<EntryRef> {
+        let entry = self.acquire(tenant)?;
+        self.charge_unchecked_at(&entry, bytes);
+        Some(entry)
     }
 
-    /// The same on an account that the caller has in hand.
-    pub(crate) fn charge_unchecked_at(&self, place: Place, bytes: u64) {
-        self.accounts.table.entry(place.index).charge(bytes);
+    /// Reserves more bytes at an entry, whatever the limit says.
+    pub(crate) fn charge_unchecked_at(&self, entry: &EntryRef, bytes: u64) {
+        entry.balance.charge(bytes);
         if let Some(keeper) = &self.keeper {
-            keeper.ask(&self.accounts, place);
+            keeper.ask(entry);
         }
     }
 
@@ -140,107 +122,88 @@ impl LedgerInner {
     }
 
     fn ceiling(&self, tenant: &str) -> u64 {
-        if let Some(keeper) = &self.keeper {
-            if let Some(place) = self.accounts.table.find(tenant) {
-                let usage = keeper.usage(&self.accounts, place, tenant);
-                self.accounts.table.leave(place);
-                if let Some(usage) = usage {
-                    return usage.limit.bound();
-                }
-            }
-            // One that is set in the store may be higher.
-            return u64::MAX;
-        }
-        self.accounts.limits.limit_of(tenant).bound()
+        let configured = self.accounts.limits.limit_of(tenant);
+        let Some(keeper) = &self.keeper else {
+            return configured.bound();
+        };
+        let entry = self.accounts.table.find(tenant);
+        let usage = entry.and_then(|entry| keeper.usage(&entry, configured));
+        // A limit that is set in the store may be higher.
+        usage.map_or(u64::MAX, |usage| usage.limit.bound())
     }
 
-    /// Ends a reservation: what was stored stays charged, the rest is given back. Gives the reference back, too.
+    /// Ends a reservation: what was stored stays charged, the rest is given back.
     #[inline]
-    pub(crate) fn settle(&self, place: Place, reserved: u64, stored: i64) {
-        let entry = self.accounts.table.entry(place.index);
+    pub(crate) fn settle(&self, entry: EntryRef, reserved: u64, stored: i64) {
         let kept = u64::try_from(stored).unwrap_or(0);
         if kept > 0 {
             if kept > reserved {
-                entry.charge(kept - reserved);
+                entry.balance.charge(kept - reserved);
             }
-            entry.store(kept);
+            entry.balance.store(kept);
         }
         if stored < 0 {
-            self.credit_at(place, stored.unsigned_abs());
+            self.credit_at(&entry, stored.unsigned_abs());
         }
-        // Last: what is charged may be all that keeps the entry.
+        // Last, because the charge may be all that keeps the entry.
         if reserved > kept {
-            entry.release(reserved - kept);
+            entry.balance.release(reserved - kept);
         }
         if let Some(keeper) = &self.keeper {
             if stored >= 0 && keeper.tells_ends() {
-                keeper.note_change(&self.accounts, place, 0);
+                keeper.note_change(&entry, 0);
             }
         }
-        self.accounts.table.let_go(place);
     }
 
-    /// Gives part of a reservation back.
-    pub(crate) fn give_back(&self, place: Place, bytes: u64) {
-        self.accounts.table.entry(place.index).release(bytes);
+    /// Gives part of a reservation back, or all of it.
+    pub(crate) fn give_back(&self, entry: &EntryRef, bytes: u64) {
+        entry.ensure_counted();
+        entry.balance.release(bytes);
     }
 
     /// Takes stored bytes back.
-    pub(super) fn credit_at(&self, place: Place, bytes: u64) {
-        let entry = self.accounts.table.entry(place.index);
+    pub(super) fn credit_at(&self, entry: &EntryRef, bytes: u64) {
         match &self.keeper {
             None => {
-                let freed = entry.unstore(bytes);
-                entry.release(freed);
+                let freed = entry.balance.unstore(bytes);
+                entry.balance.release(freed);
             }
-            Some(keeper) => keeper.note_change(&self.accounts, place, bytes),
+            Some(keeper) => keeper.note_change(entry, bytes),
         }
     }
 
     /// Charges what is stored already.
-    pub(super) fn charge_at(&self, place: Place, bytes: u64) {
-        let entry = self.accounts.table.entry(place.index);
-        entry.charge(bytes);
-        entry.store(bytes);
+    pub(super) fn charge_at(&self, entry: &EntryRef, bytes: u64) {
+        entry.balance.charge(bytes);
+        entry.balance.store(bytes);
         if let Some(keeper) = &self.keeper {
-            keeper.note_change(&self.accounts, place, 0);
+            keeper.note_change(entry, 0);
         }
     }
 
-    pub(super) fn usage_at(&self, place: Place, tenant: &str) -> Usage {
-        let entry = self.accounts.table.entry(place.index);
-        let configured = self.accounts.limits.limit_of(tenant);
-        let leased = self
-            .keeper
-            .as_ref()
-            .and_then(|keeper| keeper.usage(&self.accounts, place, tenant));
+    pub(super) fn usage_at(&self, entry: &Entry) -> Usage {
+        let limit = self.accounts.limits.limit_of(entry.name.as_str());
+        let leased = self.keeper.as_ref().and_then(|keeper| keeper.usage(entry, limit));
         leased.unwrap_or_else(|| {
             // In this order, so that what is stored is never more than what is charged.
-            let used = entry.used();
+            let used = entry.balance.used();
             let reserved = if self.keeper.is_some() {
                 0
             } else {
-                entry.charged().saturating_sub(used)
+                entry.balance.charged().saturating_sub(used)
             };
             Usage {
                 used,
                 reserved,
                 held_elsewhere: 0,
-                limit: configured,
+                limit,
             }
         })
     }
 
-    pub(crate) fn leave(&self, place: Place) {
-        self.accounts.table.leave(place);
-    }
-
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    pub(crate) fn tenant_at(&self, place: Place) -> Option<Box<str>> {
-        self.accounts.table.name_of(place)
     }
 
     /// Whether a reservation may have to wait.
@@ -252,11 +215,8 @@ impl LedgerInner {
         if self.keeper.is_some() {
             return;
         }
-        self.accounts.table.with_locked(tenant, |entry| {
-            if let Some(entry) = entry {
-                entry.set_bound(self.accounts.limits.bound_of(tenant));
-            }
-        });
+        let bound = || self.accounts.limits.bound_of(tenant);
+        self.accounts.table.set_bound(tenant, bound);
     }
 
     pub(super) fn set_default_limit(&self, limit: Limit) {
@@ -282,5 +242,26 @@ impl fmt::Debug for LedgerInner {
             .field("name", &self.name)
             .field("accounts", &self.accounts)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tenant::{Attempt, Ledger};
+
+    #[test]
+    fn a_reservation_keeps_its_tenant_when_all_is_given_back() {
+        let ledger = Ledger::builder().build().expect("sound");
+        let core = ledger.core();
+        let Attempt::Granted(entry) = core.attempt("a", 5, false) else {
+            panic!("there is no limit");
+        };
+        core.give_back(&entry, 5);
+        drop(ledger.try_reserve("a", 1));
+        ledger.credit("a", 1);
+        assert_eq!(ledger.report().tenants, 1);
+        assert!(core.charge_more(&entry, 7, false).is_ok());
+        core.settle(entry, 7, 6);
+        assert_eq!((ledger.usage("a").used, ledger.usage("a").reserved), (6, 0));
     }
 }

@@ -59,43 +59,38 @@ impl Ledger {
     /// have to be asked; it is asked then, so that another try some milliseconds later can succeed.
     pub fn try_reserve(&self, tenant: &str, bytes: u64) -> Result<Grant, Denied> {
         match self.core.attempt(tenant, bytes, false) {
-            Attempt::Granted(place) => Ok(Grant::new(self.clone(), place, bytes)),
+            Attempt::Granted(entry) => Ok(Grant::new(self.clone(), entry, bytes)),
             Attempt::Denied(denied) => Err(denied),
-            Attempt::Waits(place, _) => {
-                self.core.leave(place);
-                Err(Denied::new(super::DeniedKind::WouldWait))
-            }
+            Attempt::Waits(..) => Err(Denied::new(super::DeniedKind::WouldWait)),
         }
     }
 
     /// Reserves bytes for a tenant, and waits for the store where it must be asked.
     pub fn reserve(&self, tenant: &str, bytes: u64) -> Reserving {
         match self.core.attempt(tenant, bytes, true) {
-            Attempt::Granted(place) => Reserving::ready(Ok(Grant::new(self.clone(), place, bytes))),
+            Attempt::Granted(entry) => Reserving::ready(Ok(Grant::new(self.clone(), entry, bytes))),
             Attempt::Denied(denied) => Reserving::ready(Err(denied)),
-            Attempt::Waits(place, waiter) => Reserving::waits(Grant::new(self.clone(), place, 0), waiter),
+            Attempt::Waits(entry, waiter) => Reserving::waits(Grant::new(self.clone(), entry, 0), waiter),
         }
     }
 
     /// Takes bytes off what a tenant has stored, because they were deleted. In memory more than is stored counts as all; with
     /// leases it is set against what other nodes have stored and not told yet, so take care to credit nothing twice.
     pub fn credit(&self, tenant: &str, bytes: u64) {
-        // In memory nobody is here who has nothing stored.
-        let place = match self.core.is_leased() {
+        // In memory a tenant with something stored is in the table.
+        let entry = match self.core.is_leased() {
             true => self.core.acquire(tenant),
             false => self.core.accounts.table.find(tenant),
         };
-        if let Some(place) = place {
-            self.core.credit_at(place, bytes);
-            self.core.leave(place);
+        if let Some(entry) = entry {
+            self.core.credit_at(&entry, bytes);
         }
     }
 
     /// Charges bytes that are stored already, whatever the limit says.
     pub fn charge(&self, tenant: &str, bytes: u64) {
-        if let Some(place) = self.core.acquire(tenant) {
-            self.core.charge_at(place, bytes);
-            self.core.leave(place);
+        if let Some(entry) = self.core.acquire(tenant) {
+            self.core.charge_at(&entry, bytes);
         }
     }
 
@@ -103,17 +98,15 @@ impl Ledger {
     /// has no lease of; [`scan`](Self::scan) asks.
     #[must_use]
     pub fn usage(&self, tenant: &str) -> Usage {
-        let Some(place) = self.core.accounts.table.find(tenant) else {
-            return Usage {
+        match self.core.accounts.table.find(tenant) {
+            Some(entry) => self.core.usage_at(&entry),
+            None => Usage {
                 used: 0,
                 reserved: 0,
                 held_elsewhere: 0,
                 limit: self.core.accounts.limits.limit_of(tenant),
-            };
-        };
-        let usage = self.core.usage_at(place, tenant);
-        self.core.leave(place);
-        usage
+            },
+        }
     }
 
     /// Begins to set right what a tenant is taken to have stored. Waits for the store where it must be asked.
@@ -190,8 +183,8 @@ impl Ledger {
         let keeper = self.core.keeper.as_ref();
         let mut leased = 0_u64;
         if let Some(keeper) = keeper {
-            let places = self.core.accounts.table.places();
-            leased = places.into_iter().map(|place| keeper.hold(place)).sum();
+            let entries = self.core.accounts.table.entries();
+            leased = entries.iter().map(|entry| keeper.hold(entry)).sum();
         }
         LedgerReport {
             tenants: self.core.accounts.table.tracked(),
@@ -210,16 +203,12 @@ impl Ledger {
     /// The tenants with the largest part of their limit used or reserved, the fullest first. Looks at all tenants.
     #[must_use]
     pub fn fullest(&self, at_most: usize) -> Vec<(String, Usage)> {
-        let mut names = Vec::new();
-        self.core
-            .accounts
-            .table
-            .for_each(|name, _, _| names.push(name.to_owned()));
-        let mut tenants: Vec<_> = names
-            .into_iter()
-            .map(|name| {
-                let usage = self.usage(&name);
-                (usage.fullness(), name, usage)
+        let entries = self.core.accounts.table.entries();
+        let mut tenants: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                let usage = self.core.usage_at(entry);
+                (usage.fullness(), entry.name.as_str().to_owned(), usage)
             })
             .collect();
         tenants.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
@@ -276,16 +265,14 @@ impl Ledger {
 
     /// What was stored through this node, and through all: less than nothing if more was deleted than was ever told.
     pub(super) fn shares(&self, tenant: &str) -> Option<(i64, i128)> {
-        let place = self.core.accounts.table.find(tenant)?;
-        let shares = match &self.core.keeper {
-            Some(keeper) => keeper.shares(&self.core.accounts, place),
+        let entry = self.core.accounts.table.find(tenant)?;
+        match &self.core.keeper {
+            Some(keeper) => keeper.shares(&entry),
             None => {
-                let used = self.core.usage_at(place, tenant).used;
+                let used = entry.balance.used();
                 Some((i64::try_from(used).unwrap_or(i64::MAX), used.into()))
             }
-        };
-        self.core.leave(place);
-        shares
+        }
     }
 
     pub(super) fn from_parts(core: Arc<LedgerInner>, keeping: Option<Keeping>) -> Self {

@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use super::{Limit, entry::DEFAULT};
+use super::{Limit, balance::DEFAULT};
 
 /// Which limit applies to whom. What was set by hand is stronger than a list, and a list than the default.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Who owns bytes: limits, and the ledgers that keep what each tenant has stored and reserved.
 
 mod accounts;
+mod balance;
 mod builder;
 mod denied;
 mod entry;
@@ -22,6 +23,7 @@ use self::accounts::Accounts;
 pub use builder::LedgerBuilder;
 pub(crate) use builder::is_name;
 pub use denied::{Denied, DeniedKind};
+pub(crate) use entry::EntryRef;
 pub use error::{StoreError, StoreErrorKind};
 pub use grant::{Grant, Reserving};
 pub(crate) use inner::{Attempt, LedgerInner};
@@ -45,7 +47,6 @@ pub use limits_file::fuzz as limits_fuzz;
 #[cfg(feature = "limits-file")]
 pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};
-pub(crate) use table::Place;
 pub use usage::Usage;
 
 #[cfg(storage_guard_loom)]

@@ -1,53 +1,25 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     thread,
 };
 
 use hashbrown::HashTable;
 
-use super::{entry::Entry, name::Name};
-use crate::capacity::Slab;
+use super::entry::{Entry, EntryRef, Shards};
+use crate::sync::atomic::Ordering::Relaxed;
 
 /// The tenants that have something stored or reserved, by name.
 ///
-/// Names are found under the lock of one of many shards; their entries lie beside and are charged without a lock. The
-/// hasher differs from process to process and resists chosen names: they come from clients.
+/// Names are found under the lock of one of many shards; entries are charged without a lock. The hasher differs from
+/// process to process and resists chosen names: they come from clients.
 pub(super) struct Table {
-    shards: Box<[Shard]>,
-    entries: Slab<Entry>,
+    shards: Arc<Shards>,
     hasher: RandomState,
-    tracked: AtomicUsize,
     capacity: usize,
-    /// What is charged to a tenant of whom nothing is known.
-    blank: u64,
+    is_leased: bool,
 }
-
-/// On a cache line of its own, so that neighbours do not slow each other down.
-#[repr(align(64))]
-struct Shard(Mutex<HashTable<Line>>);
-
-#[derive(Debug)]
-struct Line {
-    name: Name,
-    index: u32,
-}
-
-/// Where an entry lies. Whoever has one keeps the entry there: by a reference, which [`Table::leave`] gives back, or by
-/// what is charged to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(super) index: u32,
-    hash: u64,
-    is_reference: bool,
-}
-
-/// Marks, among the bits of an index, that the place is no reference. Indices stay below half a thousand million.
-const NO_REFERENCE: u32 = 1 << 31;
 
 /// Why nothing was charged.
 pub(super) enum Short {
@@ -57,74 +29,37 @@ pub(super) enum Short {
     Beyond(u64),
 }
 
-impl Place {
-    /// As two numbers, for a slot of atomics.
-    pub(crate) const fn to_parts(self) -> (u32, u64) {
-        let mark = if self.is_reference { 0 } else { NO_REFERENCE };
-        (self.index | mark, self.hash)
-    }
-
-    /// Back from the numbers.
-    pub(crate) const fn from_parts(index: u32, hash: u64) -> Self {
-        Self {
-            index: index & !NO_REFERENCE,
-            hash,
-            is_reference: index & NO_REFERENCE == 0,
-        }
-    }
-
-    /// A place whose holder has a reference.
-    const fn referred(index: u32, hash: u64) -> Self {
-        Self {
-            index,
-            hash,
-            is_reference: true,
-        }
-    }
-}
-
 impl Table {
-    /// For at most `capacity` tenants, whose accounts begin with `blank` charged.
-    pub(super) fn new(capacity: usize, blank: u64) -> Self {
+    /// A table of at most `capacity` tenants.
+    pub(super) fn new(capacity: usize, is_leased: bool) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let shards = (cores * 16).next_power_of_two().clamp(16, 1024);
         Self {
-            shards: (0..shards).map(|_| Shard(Mutex::default())).collect(),
-            entries: Slab::new(),
+            shards: Arc::new(Shards::new((cores * 16).next_power_of_two().clamp(16, 1024))),
             hasher: RandomState::new(),
-            tracked: AtomicUsize::new(0),
             capacity,
-            blank,
+            is_leased,
         }
     }
 
     /// Finds a tenant.
-    #[inline]
-    pub(super) fn find(&self, name: &str) -> Option<Place> {
+    pub(super) fn find(&self, name: &str) -> Option<EntryRef> {
         let hash = self.hasher.hash_one(name);
-        let shard = self.shard(hash);
-        let index = shard.find(hash, |line| line.name.is(name))?.index;
-        self.entry(index).refer();
-        Some(Place::referred(index, hash))
+        let shard = self.shards.lock(hash);
+        let entry = shard.find(hash, |entry| entry.name.is(name))?;
+        Some(EntryRef::counted(entry.clone()))
     }
 
-    /// Finds a tenant, or makes room for it; `bound` tells up to where it may be charged, under the lock of its shard.
-    /// `None` when there are too many.
+    /// Finds a tenant, or adds it: `bound` returns its limit and is called under the lock of the shard. `None` when there
+    /// are too many.
     #[inline]
-    pub(super) fn acquire(&self, name: &str, bound: impl FnOnce() -> u64) -> Option<Place> {
+    pub(super) fn acquire(&self, name: &str, bound: impl FnOnce() -> u64) -> Option<EntryRef> {
         let hash = self.hasher.hash_one(name);
-        let mut shard = self.shard(hash);
-        let index = match shard.find(hash, |line| line.name.is(name)) {
-            Some(line) => line.index,
-            None => self.insert(&mut shard, hash, name, bound)?,
-        };
-        self.entry(index).refer();
-        Some(Place::referred(index, hash))
+        let mut shard = self.shards.lock(hash);
+        let entry = self.find_or_insert(&mut shard, hash, name, bound)?;
+        Some(EntryRef::counted(entry))
     }
 
-    /// Charges a tenant, whom it finds or makes room for. That is done under the lock, so that the charge keeps the entry
-    /// by itself: a reference would cost as much as the charge. For tables of which blank entries have nothing charged,
-    /// and for more than no bytes.
+    /// Finds a tenant or adds it, and charges it. `bytes` must not be 0, nor the table leased.
     #[inline]
     pub(super) fn charge(
         &self,
@@ -132,167 +67,73 @@ impl Table {
         bytes: u64,
         default: u64,
         bound: impl FnOnce() -> u64,
-    ) -> Result<Place, Short> {
+    ) -> Result<EntryRef, Short> {
         let hash = self.hasher.hash_one(name);
-        let mut shard = self.shard(hash);
-        let index = match shard.find(hash, |line| line.name.is(name)) {
-            Some(line) => line.index,
-            None => self.insert(&mut shard, hash, name, bound).ok_or(Short::NoRoom)?,
-        };
-        let entry = self.entry(index);
-        let bound = entry.bound(default);
-        let place = Place {
-            index,
-            hash,
-            is_reference: false,
-        };
-        if entry.try_charge(bytes, bound).is_some() {
-            return Ok(place);
-        }
+        let mut shard = self.shards.lock(hash);
+        let entry = self
+            .find_or_insert(&mut shard, hash, name, bound)
+            .ok_or(Short::NoRoom)?;
+        let entry = EntryRef::uncounted(entry);
+        let bound = entry.balance.bound(default);
+        let is_charged = entry.balance.try_charge(bytes, bound).is_some();
+        // Before the reference, whose drop may need the lock.
         drop(shard);
-        self.forget_if_blank(place);
-        Err(Short::Beyond(bound))
-    }
-
-    #[cold]
-    fn insert(&self, shard: &mut HashTable<Line>, hash: u64, name: &str, bound: impl FnOnce() -> u64) -> Option<u32> {
-        if self.tracked.fetch_add(1, Relaxed) >= self.capacity {
-            self.tracked.fetch_sub(1, Relaxed);
-            return None;
-        }
-        let Some(index) = self.entries.take() else {
-            self.tracked.fetch_sub(1, Relaxed);
-            return None;
-        };
-        self.entry(index).open(self.blank, bound());
-        let name = Name::new(name);
-        shard.insert_unique(hash, Line { name, index }, |line| {
-            self.hasher.hash_one(line.name.as_str())
-        });
-        Some(index)
-    }
-
-    /// Gives a reference back. When it was the last and nothing is charged, the tenant is forgotten.
-    #[inline]
-    pub(super) fn leave(&self, place: Place) {
-        if self.entry(place.index).unrefer() == 0 {
-            self.forget_if_blank(place);
-        }
-    }
-
-    /// Forgets the tenant if nothing is charged and nobody refers to it.
-    #[inline]
-    pub(super) fn forget_if_blank(&self, place: Place) {
-        // The entry may be somebody else's by now; what is seen of it here is only a hint.
-        if self.is_blank(self.entry(place.index)) {
-            self.forget(place, 0);
-        }
-    }
-
-    /// Lets go of an account from which a reservation was taken back.
-    #[inline]
-    pub(super) fn let_go(&self, place: Place) {
-        if place.is_reference {
-            self.leave(place);
+        if is_charged {
+            Ok(entry)
         } else {
-            self.forget_if_blank(place);
+            Err(Short::Beyond(bound))
         }
     }
 
-    /// Gives the reference back only if it is the last and nothing is charged, and forgets the tenant then. Tells whether
-    /// it did.
-    pub(super) fn retire(&self, place: Place) -> bool {
-        self.forget(place, 1)
+    #[inline]
+    fn find_or_insert(
+        &self,
+        shard: &mut HashTable<Arc<Entry>>,
+        hash: u64,
+        name: &str,
+        bound: impl FnOnce() -> u64,
+    ) -> Option<Arc<Entry>> {
+        match shard.find(hash, |entry| entry.name.is(name)) {
+            Some(entry) => Some(entry.clone()),
+            None => self.insert(shard, hash, name, bound),
+        }
     }
 
-    /// Whoever finds nothing charged and these references left is the last; more are given out under the lock only.
     #[cold]
-    fn forget(&self, place: Place, references: u32) -> bool {
-        let mut shard = self.shard(place.hash);
-        let Ok(line) = shard.find_entry(place.hash, |line| line.index == place.index) else {
-            return false;
-        };
-        let entry = self.entry(place.index);
-        let is_last = entry.references() == references && self.is_blank(entry);
-        if is_last {
-            line.remove();
-            self.entries.put(place.index);
-            self.tracked.fetch_sub(1, Relaxed);
-        }
-        is_last
+    fn insert(
+        &self,
+        shard: &mut HashTable<Arc<Entry>>,
+        hash: u64,
+        name: &str,
+        bound: impl FnOnce() -> u64,
+    ) -> Option<Arc<Entry>> {
+        let add = |tracked| (tracked < self.capacity).then_some(tracked + 1);
+        self.shards.tracked.fetch_update(Relaxed, Relaxed, add).ok()?;
+        let bound = (!self.is_leased).then(bound);
+        let entry = Arc::new(Entry::new(name, hash, bound, &self.shards));
+        shard.insert_unique(hash, entry.clone(), |entry| entry.hash);
+        Some(entry)
     }
 
-    #[inline]
-    fn is_blank(&self, entry: &Entry) -> bool {
-        entry.charged() == self.blank
-    }
-
-    /// Another reference to an entry that the caller has one of.
-    pub(super) fn refer_again(&self, place: Place) {
-        self.entry(place.index).refer();
-    }
-
-    /// The name of the tenant whose entry lies there.
-    pub(super) fn name_of(&self, place: Place) -> Option<Box<str>> {
-        let shard = self.shard(place.hash);
-        let line = shard.find(place.hash, |line| line.index == place.index)?;
-        Some(line.name.as_str().into())
-    }
-
-    /// Does something under the lock of a tenant's shard, if it is here.
-    pub(super) fn with_locked(&self, name: &str, action: impl FnOnce(Option<&Entry>)) {
+    /// Sets a tenant's limit, if the tenant is here. `bound` is called under the lock of the shard, so that an insertion at
+    /// the same time cannot bring back the former limit.
+    pub(super) fn set_bound(&self, name: &str, bound: impl FnOnce() -> u64) {
         let hash = self.hasher.hash_one(name);
-        let shard = self.shard(hash);
-        action(
-            shard
-                .find(hash, |line| line.name.is(name))
-                .map(|line| self.entry(line.index)),
-        );
-    }
-
-    /// The tenants of one shard after the other; each is visited under the lock.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&str, Place, &Entry)) {
-        for shard in &self.shards {
-            for line in lock(shard).iter() {
-                let hash = self.hasher.hash_one(line.name.as_str());
-                let index = line.index;
-                visit(line.name.as_str(), Place::referred(index, hash), self.entry(index));
-            }
+        let shard = self.shards.lock(hash);
+        if let Some(entry) = shard.find(hash, |entry| entry.name.is(name)) {
+            entry.balance.set_bound(bound());
         }
     }
 
-    /// Where the entries of all tenants lie, without references to them.
-    pub(super) fn places(&self) -> Vec<Place> {
-        let mut places = Vec::new();
-        self.for_each(|_, place, _| places.push(place));
-        places
+    /// The entries of all tenants, which may be removed at any time.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.shards.entries()
     }
 
-    #[inline]
-    pub(super) fn entry(&self, index: u32) -> &Entry {
-        self.entries.slot(index)
-    }
-
-    /// How many tenants are in the table.
+    /// The number of tenants.
     pub(super) fn tracked(&self) -> usize {
-        self.tracked.load(Relaxed)
+        self.shards.tracked.load(Relaxed)
     }
-
-    #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "their number is a power of two, so the mask stays below it"
-    )]
-    fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Line>> {
-        // The table below goes by the lowest and the highest bits.
-        lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)])
-    }
-}
-
-#[inline]
-fn lock(shard: &Shard) -> MutexGuard<'_, HashTable<Line>> {
-    // Sound after a panic: nothing between two of its changes can panic but an allocation.
-    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Table {
@@ -306,53 +147,194 @@ impl fmt::Debug for Table {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
     use super::*;
 
-    fn unbounded() -> u64 {
-        u64::MAX
+    fn acquire(table: &Table, name: &str) -> Option<EntryRef> {
+        table.acquire(name, || u64::MAX)
+    }
+
+    fn charge(table: &Table, name: &str, bytes: u64) -> Result<EntryRef, Short> {
+        table.charge(name, bytes, 0, || u64::MAX)
+    }
+
+    fn charged(table: &Table, name: &str, bytes: u64) -> EntryRef {
+        charge(table, name, bytes).unwrap_or_else(|_| panic!("there is room"))
     }
 
     #[test]
-    fn a_place_is_the_same_from_its_numbers() {
-        let table = Table::new(9, 0);
-        let referred = table.acquire("a", unbounded).expect("room");
-        let Ok(charged) = table.charge("b", 5, 0, unbounded) else {
-            panic!("there is room");
-        };
-        assert!(referred.is_reference && !charged.is_reference);
-        for place in [referred, charged] {
-            let (index, hash) = place.to_parts();
-            assert_eq!(Place::from_parts(index, hash), place);
-        }
-    }
-
-    #[test]
-    fn a_tenant_stays_while_it_is_referred_to_or_charged() {
-        let table = Table::new(9, 0);
-        let referred = table.acquire("a", unbounded).expect("room");
-        table.forget_if_blank(referred);
-        assert_eq!(table.tracked(), 1, "referred to");
-        let Ok(charged) = table.charge("a", 5, 0, unbounded) else {
-            panic!("there is room");
-        };
-        table.leave(referred);
-        table.let_go(charged);
+    fn a_tenant_stays_while_referenced_or_charged() {
+        let table = Table::new(9, false);
+        let referenced = acquire(&table, "a").expect("room");
+        let charged = charged(&table, "a", 5);
+        assert!(Arc::ptr_eq(&referenced, &charged));
+        drop(referenced);
         assert_eq!(table.tracked(), 1, "charged");
-        table.entry(charged.index).release(5);
-        table.let_go(charged);
+        let referenced = table.find("a").expect("it is here");
+        charged.balance.release(5);
+        drop(charged);
+        assert_eq!(table.tracked(), 1, "referenced");
+        drop(referenced);
         assert_eq!(table.tracked(), 0);
-        assert_eq!(table.find("a"), None);
+        assert!(table.find("a").is_none());
+    }
+
+    #[test]
+    fn a_clone_keeps_the_tenant() {
+        let table = Table::new(9, false);
+        let first = charged(&table, "a", 5);
+        let second = first.clone();
+        first.balance.release(5);
+        drop(first);
+        assert!(Arc::ptr_eq(&second, &acquire(&table, "a").expect("room")));
+        drop(second.clone());
+        assert_eq!(table.tracked(), 1);
+        drop(second);
+        assert_eq!(table.tracked(), 0);
+    }
+
+    #[test]
+    fn a_refused_charge_leaves_no_tenant_behind() {
+        let table = Table::new(9, false);
+        assert!(matches!(table.charge("a", 6, 5, || 5), Err(Short::Beyond(5))));
+        assert_eq!(table.tracked(), 0);
+        let kept = charged(&table, "b", 1);
+        assert!(charge(&table, "b", u64::MAX).is_err());
+        assert_eq!((table.tracked(), kept.balance.charged()), (1, 1));
     }
 
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
-        let table = Table::new(2, 0);
-        let first = table.acquire("a", unbounded).expect("room");
-        table.acquire("b", unbounded).expect("room");
-        assert_eq!(table.acquire("c", unbounded), None);
-        assert!(matches!(table.charge("c", 1, 0, unbounded), Err(Short::NoRoom)));
-        table.leave(first);
-        assert!(table.acquire("c", unbounded).is_some());
-        assert_eq!(table.tracked(), 2);
+        let table = Table::new(2, false);
+        let first = acquire(&table, "a").expect("room");
+        let _second = acquire(&table, "b").expect("room");
+        assert!(acquire(&table, "c").is_none());
+        assert!(matches!(charge(&table, "c", 1), Err(Short::NoRoom)));
+        drop(first);
+        assert!(acquire(&table, "c").is_some());
+        assert_eq!(table.tracked(), 1);
+    }
+
+    #[test]
+    fn a_leased_tenant_begins_with_nothing_leased() {
+        let table = Table::new(9, true);
+        let entry = table.acquire("a", || 7).expect("room");
+        assert!(entry.lease.is_some());
+        assert!(entry.balance.try_charge(1, entry.balance.bound(0)).is_none());
+        drop(entry);
+        assert_eq!(table.tracked(), 0);
+    }
+
+    /// A second entry under the name would let a tenant have twice its limit.
+    #[test]
+    fn no_name_has_two_entries_while_one_is_in_use() {
+        let table = Table::new(9, false);
+        let uses: [&dyn Fn() -> EntryRef; 3] = [
+            &|| acquire(&table, "a").expect("room"),
+            &|| charged(&table, "a", 5).clone(),
+            // Gives all back that it came with.
+            &|| {
+                let entry = charged(&table, "a", 5);
+                entry.ensure_counted();
+                entry.balance.release(5);
+                entry
+            },
+        ];
+        for make in uses {
+            let old = make();
+            for _ in 0..2 {
+                let new = charged(&table, "a", 1);
+                assert!(Arc::ptr_eq(&old, &new));
+                new.balance.release(1);
+            }
+            old.balance.release(old.balance.charged());
+        }
+        assert_eq!(table.tracked(), 0);
+    }
+
+    #[test]
+    fn a_removed_entry_changes_nothing_for_its_name() {
+        let table = Table::new(9, false);
+        // As a queue keeps it.
+        let old = Arc::clone(&acquire(&table, "a").expect("room"));
+        assert_eq!(table.tracked(), 0);
+        let new = charged(&table, "a", 5);
+        assert!(!Arc::ptr_eq(&old, &new));
+        old.balance.charge(7);
+        old.balance.release(7);
+        assert!(!old.remove_if_unused(0));
+        assert_eq!((table.tracked(), new.balance.charged()), (1, 5));
+    }
+
+    #[test]
+    fn a_reference_outlives_its_table() {
+        let table = Table::new(9, false);
+        let counted = acquire(&table, "a").expect("room");
+        let uncounted = charged(&table, "b", 5);
+        drop(table);
+        assert_eq!(counted.tenant(), "a");
+        drop(counted.clone());
+        uncounted.balance.release(5);
+    }
+
+    /// Each round ends with nothing in use, whatever order the threads came in.
+    #[test]
+    fn concurrent_use_leaves_no_tenant_behind() {
+        const NAMES: [&str; 3] = ["a", "b", "c"];
+        let table = Table::new(NAMES.len() - 1, false);
+        let used = AtomicU64::new(0);
+        for _ in 0..20 {
+            thread::scope(|scope| {
+                for worker in 0..8 {
+                    let (table, used) = (&table, &used);
+                    scope.spawn(move || {
+                        for round in 0..500 {
+                            let name = NAMES[(worker + round) % NAMES.len()];
+                            match round % 4 {
+                                0 => drop(acquire(table, name)),
+                                1 => drop(table.find(name)),
+                                _ => {
+                                    let Ok(entry) = charge(table, name, 5) else { continue };
+                                    let other = (round % 3 == 0).then(|| entry.clone());
+                                    used.fetch_add(1, SeqCst);
+                                    entry.balance.release(5);
+                                    drop(entry);
+                                    drop(other);
+                                }
+                            }
+                            assert!(table.tracked() < NAMES.len());
+                        }
+                    });
+                }
+            });
+            assert_eq!((table.tracked(), table.entries().len()), (0, 0));
+        }
+        assert!(used.into_inner() > 0);
+    }
+
+    /// Bytes charged at one entry are seen by all: nobody has an entry that the table has forgotten.
+    #[test]
+    fn concurrent_charges_of_a_name_meet_at_one_entry() {
+        const LIMIT: u64 = 10;
+        let table = Table::new(1, false);
+        let held = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for worker in 0..4 {
+                let (table, held) = (&table, &held);
+                scope.spawn(move || {
+                    for round in 0..5000 {
+                        let bytes = 1 + (worker + round) % 6;
+                        let Ok(entry) = table.charge("a", bytes, 0, || LIMIT) else {
+                            continue;
+                        };
+                        assert!(held.fetch_add(bytes, SeqCst) + bytes <= LIMIT);
+                        held.fetch_sub(bytes, SeqCst);
+                        entry.balance.release(bytes);
+                    }
+                });
+            }
+        });
+        assert_eq!((table.tracked(), table.entries().len()), (0, 0));
     }
 }

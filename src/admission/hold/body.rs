@@ -147,7 +147,7 @@ impl<C> BodyHold<C> {
         };
         let slot = self.slot.tenants_at(at);
         let Some(place) = slot.place() else { return };
-        match ledger.core().charge_more(place, bytes, true) {
+        match ledger.core().charge_more(&place, bytes, true) {
             Ok(None) => slot.add(bytes),
             Ok(Some(waiter)) => ahead.waiter = Some((at, waiter)),
             Err(denied) => ahead.deny(denied),
@@ -218,9 +218,9 @@ impl<C> BodyHold<C> {
         let by_tenant = || {
             let mut ledgers = rules.tenants.iter().zip(&self.slot.tenants).enumerate();
             ledgers.find_map(|(at, (ledger, slot))| {
-                let tenant = ledger.core().tenant_at(slot.place()?)?;
-                let denied = ledger.core().exceeds(&tenant, bytes)?;
-                Some(rules.tenant_refusal(denied, at, &tenant, Some(bytes)))
+                let place = slot.place()?;
+                let denied = ledger.core().exceeds(place.tenant(), bytes)?;
+                Some(rules.tenant_refusal(denied, at, place.tenant(), Some(bytes)))
             })
         };
         by_scope.or_else(by_tenant).map_or(refusal, Refusal::into_mid_stream)
@@ -239,12 +239,11 @@ impl<C> BodyHold<C> {
             self.slot.growth.put_ahead(ahead);
         }
         if let Some(denied) = edge {
-            let tenant = ledger.core().tenant_at(place).unwrap_or_default();
             let needed = self.relayed;
-            let refusal = rules.tenant_refusal(denied.of_total(needed), at, &tenant, Some(needed));
+            let refusal = rules.tenant_refusal(denied.of_total(needed), at, place.tenant(), Some(needed));
             return Some(refusal.into_mid_stream());
         }
-        ledger.core().charge_unchecked_at(place, bytes);
+        ledger.core().charge_unchecked_at(&place, bytes);
         slot.add(bytes);
         if !self.slot.growth.has(AHEAD) && !rules.limits.load().report_only {
             self.wait_ahead();
@@ -316,19 +315,18 @@ impl<C> BodyHold<C> {
             if missing == 0 {
                 continue;
             }
-            match ledger.core().charge_more(place, missing, false) {
+            match ledger.core().charge_more(&place, missing, false) {
                 Ok(_) => *more = missing,
                 Err(denied) => {
                     for ((ledger, slot), more) in rules.tenants.iter().zip(slots).zip(added).take(at).rev() {
                         if let Some(place) = slot.place() {
-                            ledger.core().give_back(place, more);
+                            ledger.core().give_back(&place, more);
                         }
                     }
                     if denied.kind() == DeniedKind::WouldWait {
                         return Err(Short::Waits(at, missing));
                     }
-                    let tenant = ledger.core().tenant_at(place).unwrap_or_default();
-                    let refusal = rules.tenant_refusal(denied.of_total(bytes), at, &tenant, Some(bytes));
+                    let refusal = rules.tenant_refusal(denied.of_total(bytes), at, place.tenant(), Some(bytes));
                     return Err(Short::Refused(refusal.into_mid_stream()));
                 }
             }

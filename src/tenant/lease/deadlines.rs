@@ -2,7 +2,7 @@
 
 use std::{sync::PoisonError, time::Duration};
 
-use super::keeper::{Keeper, lock};
+use super::keeper::{Keeper, lock, with_lease};
 use crate::{
     capacity::Event,
     tenant::{Accounts, Denied, DeniedKind},
@@ -59,25 +59,24 @@ impl Keeper {
                     error: &error,
                 });
             }
-            let entry = accounts.table.entry(deadline.place.index);
+            let balance = &deadline.entry.balance;
             let bytes = deadline.waiter.bytes;
-            self.with_lease(deadline.place, |lease| {
+            with_lease(&deadline.entry, |lease| {
                 let outcome = if self.health.is_unreachable() {
                     let configured = accounts.limits.limit_of(&lease.tenant);
-                    lease.decide_alone(entry, bytes, self.settings.unreachable, configured)
+                    lease.decide_alone(balance, bytes, self.settings.unreachable, configured)
                 } else {
                     Err(Denied::new(DeniedKind::Unknown))
                 };
                 if !deadline.waiter.resolve(outcome) && outcome.is_ok() {
-                    entry.release(bytes);
+                    balance.release(bytes);
                 }
             });
         }
         let half = self.settings.ttl / 2;
         if self.settings.reap_after.is_some() && self.health.troubled_for(now).is_some_and(|time| time > half) {
-            for place in accounts.table.places() {
-                let entry = accounts.table.entry(place.index);
-                self.with_lease(place, |lease| lease.end_if_due(entry, now));
+            for entry in accounts.table.entries() {
+                with_lease(&entry, |lease| lease.end_if_due(&entry.balance, now));
             }
         }
     }

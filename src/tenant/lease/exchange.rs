@@ -3,18 +3,18 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use super::{
     LeaseStore, MissingRecord, Seed, SyncReply, SyncRequest,
-    keeper::{Cell, Keeper, lock},
+    keeper::{Keeper, lock, with_lease},
     lease::{Lease, Next, Occasion, Stage, epoch},
 };
 use crate::{
     capacity::{Event, notify},
-    tenant::{Accounts, Denied, DeniedKind, StoreError, StoreErrorKind, entry::LEASED, table::Place},
+    tenant::{Accounts, Denied, DeniedKind, StoreError, StoreErrorKind, balance::LEASED, entry::Entry},
 };
 
 /// So many tenants at most in one call to the store, so that whoever waits does not stand behind a crowd.
@@ -55,8 +55,8 @@ impl Keeper {
     /// Gives everything back that nobody needs any more.
     pub(in crate::tenant) fn close(&self, accounts: &Accounts, store: &mut dyn LeaseStore) {
         self.run_commands(accounts, store);
-        for batch in accounts.table.places().chunks(BATCH) {
-            let batch = batch.iter().map(|place| (*place, Occasion::Closing)).collect();
+        for batch in accounts.table.entries().chunks(BATCH) {
+            let batch = batch.iter().map(|entry| (entry.clone(), Occasion::Closing)).collect();
             let requests = self.prepare(accounts, batch);
             if !requests.is_empty() && !self.exchange(accounts, store, requests) {
                 break;
@@ -85,12 +85,11 @@ impl Keeper {
             };
             let outcome = call(|| store.set_limit(&command.tenant, command.limit));
             if outcome.is_ok() {
-                if let Some(place) = accounts.table.find(&command.tenant) {
-                    let recall = self.prepare(accounts, vec![(place, Occasion::Recall)]);
+                if let Some(entry) = accounts.table.find(&command.tenant) {
+                    let recall = self.prepare(accounts, vec![(Arc::clone(&entry), Occasion::Recall)]);
                     if !recall.is_empty() {
                         self.exchange(accounts, store, recall);
                     }
-                    accounts.table.leave(place);
                 }
             }
             // Whoever asked may have gone away.
@@ -98,7 +97,7 @@ impl Keeper {
         }
     }
 
-    fn take_batch(&self, accounts: &Accounts) -> Vec<(Place, Occasion)> {
+    fn take_batch(&self, accounts: &Accounts) -> Vec<(Arc<Entry>, Occasion)> {
         let now = self.clock.now();
         let is_beat = {
             let mut queue = lock(&self.queue);
@@ -110,9 +109,8 @@ impl Keeper {
         };
         let mut beats = VecDeque::new();
         if is_beat {
-            accounts
-                .table
-                .for_each(|_, place, _| beats.push_back((place, Occasion::Heartbeat)));
+            let entries = accounts.table.entries().into_iter();
+            beats.extend(entries.map(|entry| (entry, Occasion::Heartbeat)));
         }
         let mut queue = lock(&self.queue);
         if queue.not_before > now {
@@ -121,7 +119,7 @@ impl Keeper {
         }
         let mut batch: Vec<_> = (0..BATCH)
             .map_while(|_| queue.urgent.pop_front())
-            .map(|place| (place, Occasion::Asked))
+            .map(|entry| (entry, Occasion::Asked))
             .collect();
         queue.later.append(&mut beats);
         let more = (BATCH - batch.len()).min(queue.later.len());
@@ -130,43 +128,41 @@ impl Keeper {
     }
 
     /// Writes the requests of those who have something to say.
-    fn prepare(&self, accounts: &Accounts, batch: Vec<(Place, Occasion)>) -> Vec<(Place, SyncRequest)> {
+    fn prepare(&self, accounts: &Accounts, batch: Vec<(Arc<Entry>, Occasion)>) -> Vec<(Arc<Entry>, SyncRequest)> {
         let now = self.clock.now();
         let mut requests = Vec::with_capacity(batch.len());
-        for (place, occasion) in batch {
-            let cell = self.cells.slot(place.index);
+        for (entry, occasion) in batch {
+            let Some(cell) = &entry.lease else { continue };
             let mut slot = lock(&cell.lease);
-            let Some(lease) = slot.as_deref_mut().filter(|lease| lease.place == place) else {
-                continue;
-            };
+            let Some(lease) = slot.as_mut() else { continue };
             if let Stage::InFlight { again } = &mut lease.stage {
                 *again = true;
                 continue;
             }
-            let entry = accounts.table.entry(place.index);
+            let balance = &entry.balance;
             lease.stage = Stage::Idle;
-            if self.is_superseded.load(Relaxed) || (occasion != Occasion::Asked && lease.is_over(entry, &self.settings))
+            if self.is_superseded.load(Relaxed)
+                || (occasion != Occasion::Asked && lease.is_over(balance, &self.settings))
             {
-                self.retire(accounts, cell, &mut slot, place);
+                remove_if_unused(&entry, &mut slot);
                 continue;
             }
-            if occasion == Occasion::Heartbeat && !lease.beat(entry, &self.settings) {
+            if occasion == Occasion::Heartbeat && !lease.beat(balance, &self.settings) {
                 continue;
             }
             lease.stage = Stage::InFlight { again: false };
             let limit = accounts.limits.limit_of(&lease.tenant);
             let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
-            requests.push((
-                place,
-                lease.prepare(entry, &self.settings, limit, sequence, occasion, now),
-            ));
+            let request = lease.prepare(balance, &self.settings, limit, sequence, occasion, now);
+            drop(slot);
+            requests.push((entry, request));
         }
         requests
     }
 
     /// Tells whether it succeeded.
-    fn exchange(&self, accounts: &Accounts, store: &mut dyn LeaseStore, sent: Vec<(Place, SyncRequest)>) -> bool {
-        let (places, requests): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+    fn exchange(&self, accounts: &Accounts, store: &mut dyn LeaseStore, sent: Vec<(Arc<Entry>, SyncRequest)>) -> bool {
+        let (entries, requests): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
         self.health.call_begins(self.clock.now());
         let outcome = call(|| store.sync(&requests)).and_then(|replies| {
             if replies.len() == requests.len() {
@@ -182,8 +178,8 @@ impl Keeper {
                 if self.health.call_succeeds(now) {
                     self.tell(&Event::LedgerRecovered { ledger: &self.ledger });
                 }
-                for (place, reply) in places.into_iter().zip(replies) {
-                    self.take_in(accounts, place, &reply);
+                for (entry, reply) in entries.iter().zip(replies) {
+                    self.take_in(accounts, entry, &reply);
                 }
                 true
             }
@@ -193,10 +189,10 @@ impl Keeper {
                 queue.backoff = (queue.backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF);
                 queue.not_before = now.saturating_add(queue.backoff);
                 drop(queue);
-                for place in places {
-                    self.with_lease(place, |lease| {
+                for entry in &entries {
+                    with_lease(entry, |lease| {
                         lease.failed();
-                        self.enqueue(lease, !lease.waiting.is_empty());
+                        self.enqueue(entry, lease, !lease.waiting.is_empty());
                     });
                 }
                 false
@@ -204,26 +200,24 @@ impl Keeper {
         }
     }
 
-    fn take_in(&self, accounts: &Accounts, place: Place, reply: &SyncReply) {
-        let cell = self.cells.slot(place.index);
-        let entry = accounts.table.entry(place.index);
+    fn take_in(&self, accounts: &Accounts, entry: &Arc<Entry>, reply: &SyncReply) {
+        let Some(cell) = &entry.lease else { return };
+        let balance = &entry.balance;
         let mut slot = lock(&cell.lease);
-        let Some(lease) = slot.as_deref_mut().filter(|lease| lease.place == place) else {
-            return;
-        };
-        let next = lease.take_in(entry, reply, &self.settings);
+        let Some(lease) = slot.as_mut() else { return };
+        let next = lease.take_in(balance, reply, &self.settings);
         self.incarnation.fetch_max(lease.incarnation, Relaxed);
         match next {
-            Next::Again => self.enqueue(lease, !lease.waiting.is_empty()),
-            Next::Nothing if lease.is_over(entry, &self.settings) => {
-                return self.retire(accounts, cell, &mut slot, place);
+            Next::Again => self.enqueue(entry, lease, !lease.waiting.is_empty()),
+            Next::Nothing if lease.is_over(balance, &self.settings) => {
+                return remove_if_unused(entry, &mut slot);
             }
             Next::Nothing => {}
             Next::Seed => {
                 let (tenant, is_lost) = (lease.tenant.clone(), lease.is_lost());
                 // Measuring may take a while; reports need the lock.
                 drop(slot);
-                return self.seed(place, &tenant, is_lost);
+                return self.seed(entry, &tenant, is_lost);
             }
             Next::Superseded => {
                 drop(slot);
@@ -232,17 +226,17 @@ impl Keeper {
             Next::Failed => {
                 let tenant = lease.tenant.clone();
                 drop(slot);
-                return self.failed(place, &tenant, reply);
+                return self.failed(entry, &tenant, reply);
             }
         }
-        let refill_above = lease.refill_above(entry, self.settings.chunk);
+        let refill_above = lease.refill_above(balance, self.settings.chunk);
         cell.refill_above.store(refill_above, Relaxed);
     }
 
-    fn seed(&self, place: Place, tenant: &str, is_lost: bool) {
+    fn seed(&self, entry: &Arc<Entry>, tenant: &str, is_lost: bool) {
         let (used, measured) = match &self.settings.missing {
             MissingRecord::StartAtZero => (0, false),
-            MissingRecord::Refuse => return self.deny_all(place),
+            MissingRecord::Refuse => return deny_all(entry),
             MissingRecord::Measure(measure) => {
                 let outcome = catch_unwind(AssertUnwindSafe(|| measure.measure(tenant)));
                 match outcome.unwrap_or_else(|_| Err("it panicked".into())) {
@@ -254,7 +248,7 @@ impl Keeper {
                             tenant,
                             error: &*error,
                         });
-                        return self.deny_all(place);
+                        return deny_all(entry);
                     }
                 }
             }
@@ -267,14 +261,14 @@ impl Keeper {
         }
         let sequence = self.sequence.fetch_add(1, Relaxed) + 1;
         let epoch = epoch(self.incarnation.load(Relaxed), sequence);
-        self.with_lease(place, |lease| {
+        with_lease(entry, |lease| {
             lease.plant(Seed { epoch, used, measured });
-            self.enqueue(lease, true);
+            self.enqueue(entry, lease, true);
         });
     }
 
     /// Somebody has to act. Nobody waits for that, and the next heartbeat tries again.
-    fn failed(&self, place: Place, tenant: &str, reply: &SyncReply) {
+    fn failed(&self, entry: &Entry, tenant: &str, reply: &SyncReply) {
         if let SyncReply::Failed { kind, reason } = reply {
             self.tell(&Event::UsageUnknown {
                 ledger: &self.ledger,
@@ -282,15 +276,7 @@ impl Keeper {
                 error: &StoreError::new(*kind, &**reason),
             });
         }
-        self.deny_all(place);
-    }
-
-    fn deny_all(&self, place: Place) {
-        self.with_lease(place, |lease| {
-            for waiter in lease.waiting.drain(..) {
-                waiter.resolve(Err(Denied::new(DeniedKind::Unknown)));
-            }
-        });
+        deny_all(entry);
     }
 
     /// Another process took this node's name. What requests have reserved stays theirs; nothing more is given out.
@@ -302,22 +288,29 @@ impl Keeper {
             ledger: &self.ledger,
             node: &self.settings.node,
         });
-        for place in accounts.table.places() {
-            accounts.table.entry(place.index).charge_up_to(LEASED, LEASED);
-            self.deny_all(place);
-        }
-    }
-
-    /// Forgets a tenant of whom the record knows all, if nobody has come in the meantime.
-    fn retire(&self, accounts: &Accounts, cell: &Cell, slot: &mut Option<Box<Lease>>, place: Place) {
-        if accounts.table.retire(place) {
-            *slot = None;
-            cell.refill_above.store(0, Relaxed);
+        for entry in accounts.table.entries() {
+            entry.balance.charge_up_to(LEASED, LEASED);
+            deny_all(&entry);
         }
     }
 
     pub(super) fn tell(&self, event: &Event<'_>) {
         notify(&self.observers, event);
+    }
+}
+
+fn deny_all(entry: &Entry) {
+    with_lease(entry, |lease| {
+        for waiter in lease.waiting.drain(..) {
+            waiter.resolve(Err(Denied::new(DeniedKind::Unknown)));
+        }
+    });
+}
+
+/// Removes a tenant that the record knows all about, unless there is a reference besides its lease.
+fn remove_if_unused(entry: &Entry, slot: &mut Option<Lease>) {
+    if entry.remove_if_unused(1) {
+        *slot = None;
     }
 }
 

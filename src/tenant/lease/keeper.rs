@@ -18,17 +18,15 @@ use super::{
     waiter::Waiter,
 };
 use crate::{
-    capacity::{Observer, Slab},
+    capacity::Observer,
     clock::Clock,
-    tenant::{Accounts, Denied, DeniedKind, Limit, StoreError, Usage, table::Place},
+    tenant::{Accounts, Denied, DeniedKind, Limit, StoreError, Usage, entry::Entry},
 };
 
 /// Keeps the leases of one node: asks the store for more, reports what was stored, gives back what lies idle.
 ///
 /// It has no thread of its own; what threads do with it, or a test, is in `exchange.rs`.
 pub(in crate::tenant) struct Keeper {
-    /// Beside the entries of the table, by the same index.
-    pub(super) cells: Slab<Cell>,
     pub(super) queue: Mutex<Queue>,
     pub(super) work: Condvar,
     pub(super) deadlines: Mutex<VecDeque<Deadline>>,
@@ -46,19 +44,12 @@ pub(in crate::tenant) struct Keeper {
     pub(super) is_superseded: AtomicBool,
 }
 
-/// What one tenant has beside its entry.
-#[derive(Debug, Default)]
-pub(super) struct Cell {
-    /// Charges beyond this ask for more ahead of time. 0 in a cell that nobody has used.
-    pub(super) refill_above: AtomicU64,
-    pub(super) lease: Mutex<Option<Box<Lease>>>,
-}
-
+/// The tenants to tell the store about. They are not counted as references, so that a tenant without a lease can be removed.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// Somebody waits.
-    pub(super) urgent: VecDeque<Place>,
-    pub(super) later: VecDeque<(Place, Occasion)>,
+    /// Requests wait for these.
+    pub(super) urgent: VecDeque<Arc<Entry>>,
+    pub(super) later: VecDeque<(Arc<Entry>, Occasion)>,
     pub(super) commands: VecDeque<Command>,
     pub(super) next_heartbeat: Duration,
     /// After a failure the store is left alone until then.
@@ -76,7 +67,7 @@ pub(super) struct Command {
 
 pub(super) struct Deadline {
     pub(super) at: Duration,
-    pub(super) place: Place,
+    pub(super) entry: Arc<Entry>,
     pub(super) waiter: Arc<Waiter>,
 }
 
@@ -90,7 +81,6 @@ impl Keeper {
     ) -> Self {
         let next_heartbeat = clock.now().saturating_add(settings.heartbeat);
         Self {
-            cells: Slab::new(),
             queue: Mutex::new(Queue {
                 next_heartbeat,
                 ..Queue::default()
@@ -109,49 +99,46 @@ impl Keeper {
         }
     }
 
-    /// Whether a charge that left this much charged should ask for more ahead of time.
+    /// Asks for more ahead of time if a charge that left this much charged calls for it.
     #[inline]
-    pub(in crate::tenant) fn note_charge(&self, accounts: &Accounts, place: Place, charged: u64) {
-        let cell = self.cells.slot(place.index);
-        if charged > cell.refill_above.load(Relaxed) {
-            self.refill(accounts, cell, place);
-        }
-    }
-
-    #[cold]
-    fn refill(&self, accounts: &Accounts, cell: &Cell, place: Place) {
-        cell.refill_above.store(u64::MAX, Relaxed);
-        let mut lease = lock(&cell.lease);
-        if let Some(lease) = self.lease_of(accounts, &mut lease, place) {
-            lease.wants_refill = true;
-            self.enqueue(lease, false);
+    pub(in crate::tenant) fn note_charge(&self, entry: &Arc<Entry>, charged: u64) {
+        if let Some(cell) = &entry.lease {
+            if charged > cell.refill_above.load(Relaxed) {
+                self.ask(entry);
+            }
         }
     }
 
     /// Asks for more without waiting for it.
-    pub(in crate::tenant) fn ask(&self, accounts: &Accounts, place: Place) {
-        self.refill(accounts, self.cells.slot(place.index), place);
+    #[cold]
+    pub(in crate::tenant) fn ask(&self, entry: &Arc<Entry>) {
+        let Some(cell) = &entry.lease else { return };
+        cell.refill_above.store(u64::MAX, Relaxed);
+        let mut slot = lock(&cell.lease);
+        let lease = self.lease_of(entry, &mut slot);
+        lease.wants_refill = true;
+        self.enqueue(entry, lease, false);
     }
 
-    /// Somebody waits for bytes that the lease does not have.
+    /// Waits for bytes that the lease does not have. `Err` is the outcome where it is known at once.
     pub(in crate::tenant) fn wait_for(
         &self,
         accounts: &Accounts,
-        place: Place,
+        entry: &Arc<Entry>,
         bytes: u64,
     ) -> Result<Arc<Waiter>, Result<(), Denied>> {
-        let entry = accounts.table.entry(place.index);
-        let mut lease = lock(&self.cells.slot(place.index).lease);
-        let Some(lease) = self.lease_of(accounts, &mut lease, place) else {
+        let Some(cell) = &entry.lease else {
             return Err(Err(Denied::new(DeniedKind::Unknown)));
         };
+        let mut slot = lock(&cell.lease);
+        let lease = self.lease_of(entry, &mut slot);
         if self.is_superseded.load(Relaxed) {
             return Err(Err(Denied::new(DeniedKind::Unknown)));
         }
         if self.health.is_unreachable() {
-            self.enqueue(lease, false);
+            self.enqueue(entry, lease, false);
             let configured = accounts.limits.limit_of(&lease.tenant);
-            return Err(lease.decide_alone(entry, bytes, self.settings.unreachable, configured));
+            return Err(lease.decide_alone(&entry.balance, bytes, self.settings.unreachable, configured));
         }
         let mut deadlines = lock(&self.deadlines);
         if lock(&self.queue).stopping {
@@ -160,11 +147,11 @@ impl Keeper {
         }
         let waiter = Arc::new(Waiter::new(bytes));
         lease.waiting.push_back(waiter.clone());
-        self.enqueue(lease, true);
+        self.enqueue(entry, lease, true);
         let at = self.clock.now().saturating_add(self.settings.patience);
         deadlines.push_back(Deadline {
             at,
-            place,
+            entry: entry.clone(),
             waiter: waiter.clone(),
         });
         if deadlines.len() == 1 {
@@ -173,15 +160,14 @@ impl Keeper {
         Ok(waiter)
     }
 
-    /// Something was stored, deleted or given back that others may wait to hear of.
-    pub(in crate::tenant) fn note_change(&self, accounts: &Accounts, place: Place, credited: u64) {
-        let mut lease = lock(&self.cells.slot(place.index).lease);
-        let Some(lease) = self.lease_of(accounts, &mut lease, place) else {
-            return;
-        };
+    /// Records that bytes were stored, credited or given back, which other nodes may wait for.
+    pub(in crate::tenant) fn note_change(&self, entry: &Arc<Entry>, credited: u64) {
+        let Some(cell) = &entry.lease else { return };
+        let mut slot = lock(&cell.lease);
+        let lease = self.lease_of(entry, &mut slot);
         lease.credit(credited);
         if self.settings.is_shared {
-            self.enqueue(lease, false);
+            self.enqueue(entry, lease, false);
         }
     }
 
@@ -191,20 +177,19 @@ impl Keeper {
         self.settings.chunk == 0 && self.settings.is_shared
     }
 
-    pub(in crate::tenant) fn usage(&self, accounts: &Accounts, place: Place, tenant: &str) -> Option<Usage> {
-        let entry = accounts.table.entry(place.index);
-        self.with_lease(place, |lease| lease.usage(entry, accounts.limits.limit_of(tenant)))
+    pub(in crate::tenant) fn usage(&self, entry: &Entry, configured: Limit) -> Option<Usage> {
+        with_lease(entry, |lease| lease.usage(&entry.balance, configured))
     }
 
     /// This node's share, and what all have stored, once the record has been read.
-    pub(in crate::tenant) fn shares(&self, accounts: &Accounts, place: Place) -> Option<(i64, i128)> {
-        let stored = accounts.table.entry(place.index).used();
-        self.with_lease(place, |lease| Some((lease.share(stored)?, lease.sum(stored))))?
+    pub(in crate::tenant) fn shares(&self, entry: &Entry) -> Option<(i64, i128)> {
+        let stored = entry.balance.used();
+        with_lease(entry, |lease| Some((lease.share(stored)?, lease.sum(stored))))?
     }
 
     /// What this node has leased of a tenant's limit.
-    pub(in crate::tenant) fn hold(&self, place: Place) -> u64 {
-        self.with_lease(place, |lease| lease.hold()).unwrap_or(0)
+    pub(in crate::tenant) fn hold(&self, entry: &Entry) -> u64 {
+        with_lease(entry, |lease| lease.hold()).unwrap_or(0)
     }
 
     /// Sets a limit in the store; the receiver hears what became of it.
@@ -226,32 +211,15 @@ impl Keeper {
         outcome
     }
 
-    /// Does something with the lease of the tenant whose entry lies there, if there is one.
-    pub(super) fn with_lease<T>(&self, place: Place, action: impl FnOnce(&mut Lease) -> T) -> Option<T> {
-        let mut slot = lock(&self.cells.slot(place.index).lease);
-        slot.as_deref_mut().filter(|lease| lease.place == place).map(action)
+    /// The tenant's lease, made if there is none. The caller has a counted reference to the entry.
+    fn lease_of<'a>(&self, entry: &Entry, slot: &'a mut Option<Lease>) -> &'a mut Lease {
+        slot.get_or_insert_with(|| {
+            entry.retain();
+            Lease::new(entry.name.as_str().into(), self.incarnation.load(Relaxed))
+        })
     }
 
-    /// The tenant's lease, made if there is none. It holds a reference to the entry.
-    fn lease_of<'a>(
-        &self,
-        accounts: &Accounts,
-        cell: &'a mut Option<Box<Lease>>,
-        place: Place,
-    ) -> Option<&'a mut Lease> {
-        if cell.is_none() {
-            let tenant = accounts.table.name_of(place)?;
-            accounts.table.refer_again(place);
-            *cell = Some(Box::new(Lease::new(
-                tenant.into(),
-                place,
-                self.incarnation.load(Relaxed),
-            )));
-        }
-        cell.as_deref_mut()
-    }
-
-    pub(super) fn enqueue(&self, lease: &mut Lease, is_urgent: bool) {
+    pub(super) fn enqueue(&self, entry: &Arc<Entry>, lease: &mut Lease, is_urgent: bool) {
         match &mut lease.stage {
             Stage::InFlight { again } => *again = true,
             Stage::Queued { urgent } if *urgent || !is_urgent => {}
@@ -259,14 +227,19 @@ impl Keeper {
                 *stage = Stage::Queued { urgent: is_urgent };
                 let mut queue = lock(&self.queue);
                 if is_urgent {
-                    queue.urgent.push_back(lease.place);
+                    queue.urgent.push_back(entry.clone());
                 } else {
-                    queue.later.push_back((lease.place, Occasion::Asked));
+                    queue.later.push_back((entry.clone(), Occasion::Asked));
                 }
                 self.work.notify_one();
             }
         }
     }
+}
+
+/// Does something with the lease of a tenant, if there is one.
+pub(super) fn with_lease<T>(entry: &Entry, action: impl FnOnce(&mut Lease) -> T) -> Option<T> {
+    lock(&entry.lease.as_ref()?.lease).as_mut().map(action)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

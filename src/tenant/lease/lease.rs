@@ -2,24 +2,26 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    time::Duration,
+};
 
 use super::{LeaseSettings, MissingRecord, Seed, SyncRequest, Synced, Unreachable, waiter::Waiter};
 use crate::tenant::{
     Denied, DeniedKind, Limit, Usage,
-    entry::{Entry, LEASED},
-    table::Place,
+    balance::{Balance, LEASED},
 };
 
 /// This node's side of one tenant's lease.
 ///
-/// Invariant, in the words of the entry: `LEASED − charged = hold − blocked − reserved − (stored − reported)`. What requests
-/// may still take is the lease, less what of it is beyond the limit, less what they have reserved, less what they have
-/// stored and nobody has been told of.
+/// Invariant, with the names of [`Balance`]: `LEASED − charged = hold − blocked − reserved − (stored − reported)`. What
+/// requests may still take is the lease, less what of it is beyond the limit, less what they have reserved, less what they
+/// have stored and nobody has been told of.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) tenant: Arc<str>,
-    pub(super) place: Place,
     pub(super) incarnation: u64,
     hold: u64,
     /// What of the hold is beyond the limit: that was lowered, or more was stored than had been reserved. It covers what is
@@ -30,7 +32,7 @@ pub(super) struct Lease {
     /// Deletes, counted up, and how many of them the record knows of.
     credited: u64,
     credited_reported: u64,
-    /// The node's share when the entry began; `None` until the record was asked.
+    /// The node's share when the entry was made; `None` until the record was asked.
     base: Option<i64>,
     epoch: Option<u64>,
     /// What to make the record with that turned out to be missing.
@@ -46,6 +48,15 @@ pub(super) struct Lease {
     seen: u64,
     /// Heartbeats in a row without a request.
     quiet_beats: u32,
+}
+
+/// The leased part of a tenant's entry.
+#[derive(Debug, Default)]
+pub(in crate::tenant) struct LeaseCell {
+    /// A charge beyond this asks for more ahead of time. 0 until the first reply.
+    pub(super) refill_above: AtomicU64,
+    /// A lease counts as a reference to its entry.
+    pub(super) lease: Mutex<Option<Lease>>,
 }
 
 /// No two records have the same: numbers of one node differ by the sequence, and nodes by the time they started.
@@ -105,10 +116,9 @@ pub(super) enum Next {
 }
 
 impl Lease {
-    pub(super) fn new(tenant: Arc<str>, place: Place, incarnation: u64) -> Self {
+    pub(super) fn new(tenant: Arc<str>, incarnation: u64) -> Self {
         Self {
             tenant,
-            place,
             incarnation,
             hold: 0,
             blocked: 0,
@@ -130,9 +140,9 @@ impl Lease {
     }
 
     /// A heartbeat has come. Tells whether there is anything to say.
-    pub(super) fn beat(&mut self, entry: &Entry, settings: &LeaseSettings) -> bool {
-        let stored = entry.used();
-        let is_quiet = stored == self.seen && self.reserved(entry, stored) == 0;
+    pub(super) fn beat(&mut self, balance: &Balance, settings: &LeaseSettings) -> bool {
+        let stored = balance.used();
+        let is_quiet = stored == self.seen && self.reserved(balance, stored) == 0;
         self.quiet_beats = if is_quiet {
             self.quiet_beats.saturating_add(1)
         } else {
@@ -140,13 +150,13 @@ impl Lease {
         };
         self.seen = stored;
         // Others must see that this node is there, and it must see what they have changed.
-        settings.is_shared || self.has_news(entry) || self.quiet_beats >= settings.give_back_after
+        settings.is_shared || self.has_news(balance) || self.quiet_beats >= settings.give_back_after
     }
 
     /// Writes the next request. What the node gives back is taken from requests first, before the message goes out.
     pub(super) fn prepare(
         &mut self,
-        entry: &Entry,
+        balance: &Balance,
         settings: &LeaseSettings,
         limit: Limit,
         sequence: u64,
@@ -158,8 +168,8 @@ impl Lease {
             .waiting
             .iter()
             .fold(0, |sum: u64, waiter| sum.saturating_add(waiter.bytes));
-        let stored = entry.used();
-        let charged = entry.charged();
+        let stored = balance.used();
+        let charged = balance.charged();
         let refills =
             std::mem::take(&mut self.wants_refill) && !matches!(occasion, Occasion::Closing | Occasion::Recall);
         let wants_more = wanted > 0 || refills || (occasion == Occasion::Heartbeat && self.quiet_beats == 0);
@@ -170,12 +180,12 @@ impl Lease {
             Occasion::Heartbeat if self.quiet_beats >= settings.give_back_after => 0,
             _ => settings.chunk.min(self.fair_share(spare)),
         };
-        let given = entry.charge_up_to(spare.saturating_sub(keep), LEASED);
+        let given = balance.charge_up_to(spare.saturating_sub(keep), LEASED);
         self.hold = self.hold.saturating_sub(given);
-        self.give_blocked_back(entry);
+        self.give_blocked_back(balance);
 
         let spare = spare - given;
-        let debt = i128::from(entry.charged().saturating_sub(LEASED.saturating_add(self.blocked)));
+        let debt = i128::from(balance.charged().saturating_sub(LEASED.saturating_add(self.blocked)));
         let share = self.share(stored);
         // A share that is not known cannot be told, so what was stored stays part of what is kept.
         let told = if share.is_some() { stored } else { self.reported };
@@ -223,8 +233,8 @@ impl Lease {
     }
 
     /// What lies idle beyond the limit goes back. Requests cannot take it, so nothing is taken from them.
-    fn give_blocked_back(&mut self, entry: &Entry) {
-        let idle = LEASED.saturating_add(self.blocked).saturating_sub(entry.charged());
+    fn give_blocked_back(&mut self, balance: &Balance) {
+        let idle = LEASED.saturating_add(self.blocked).saturating_sub(balance.charged());
         let given = self.blocked.min(idle);
         self.hold = self.hold.saturating_sub(given);
         self.blocked -= given;
@@ -256,25 +266,25 @@ impl Lease {
     }
 
     /// Whether there is something that the record does not know.
-    pub(super) fn has_news(&self, entry: &Entry) -> bool {
-        entry.used() != self.reported || self.credited != self.credited_reported
+    pub(super) fn has_news(&self, balance: &Balance) -> bool {
+        balance.used() != self.reported || self.credited != self.credited_reported
     }
 
     /// Whether nothing is left that would need the lease.
-    pub(super) fn is_over(&self, entry: &Entry, settings: &LeaseSettings) -> bool {
-        let told_nothing = entry.used() == 0 && self.credited == 0;
+    pub(super) fn is_over(&self, balance: &Balance, settings: &LeaseSettings) -> bool {
+        let told_nothing = balance.used() == 0 && self.credited == 0;
         (told_nothing || self.quiet_beats >= settings.forget_after)
             && self.hold == 0
-            && entry.charged() == LEASED
-            && !self.has_news(entry)
+            && balance.charged() == LEASED
+            && !self.has_news(balance)
             && self.stage == Stage::Idle
             && self.seed.is_none()
             && !self.waiting.iter().any(|waiter| waiter.is_waiting())
     }
 
     /// From which charge on more should be asked for: when half of what is spare is gone, if the record has more.
-    pub(super) fn refill_above(&self, entry: &Entry, chunk: u64) -> u64 {
-        let spare = LEASED.saturating_sub(entry.charged());
+    pub(super) fn refill_above(&self, balance: &Balance, chunk: u64) -> u64 {
+        let spare = LEASED.saturating_sub(balance.charged());
         match self.known {
             Some(known) if chunk > 0 && spare > chunk / 64 && known.room > spare => LEASED - spare / 2,
             _ => u64::MAX,
@@ -282,9 +292,9 @@ impl Lease {
     }
 
     /// The lease has ended: others may have it by now.
-    pub(super) fn end_if_due(&mut self, entry: &Entry, now: Duration) {
+    pub(super) fn end_if_due(&mut self, balance: &Balance, now: Duration) {
         if self.ends <= now && self.hold > 0 {
-            let given = entry.charge_up_to(LEASED, LEASED);
+            let given = balance.charge_up_to(LEASED, LEASED);
             self.hold = self.hold.saturating_sub(given);
         }
     }
@@ -292,7 +302,7 @@ impl Lease {
     /// Decides without the store, by a policy.
     pub(super) fn decide_alone(
         &self,
-        entry: &Entry,
+        balance: &Balance,
         bytes: u64,
         policy: Unreachable,
         configured: Limit,
@@ -306,13 +316,13 @@ impl Lease {
             Unreachable::LocalShare(nodes) => limit / u64::from(nodes.get()),
             Unreachable::FailClosed => return Err(Denied::new(DeniedKind::Unknown)),
         };
-        let stored = entry.used();
-        let reserved = self.reserved(entry, stored);
+        let stored = balance.used();
+        let reserved = self.reserved(balance, stored);
         let own = i128::from(self.share(stored).unwrap_or(0)).max(0) + i128::from(reserved);
         if own + i128::from(bytes) > i128::from(most) {
             return Err(Denied::with_limit(DeniedKind::Quota, limit));
         }
-        entry.charge(bytes);
+        balance.charge(bytes);
         Ok(())
     }
 
@@ -324,11 +334,11 @@ impl Lease {
         self.hold
     }
 
-    pub(super) fn usage(&self, entry: &Entry, configured: Limit) -> Usage {
-        let stored = entry.used();
+    pub(super) fn usage(&self, balance: &Balance, configured: Limit) -> Usage {
+        let stored = balance.used();
         Usage {
             used: u64::try_from(self.sum(stored).max(0)).unwrap_or(u64::MAX),
-            reserved: self.reserved(entry, stored),
+            reserved: self.reserved(balance, stored),
             held_elsewhere: self.known.map_or(0, |known| known.held_elsewhere),
             limit: self.limit(configured),
         }
@@ -342,8 +352,8 @@ impl Lease {
         known + i128::from(stored - self.reported) - i128::from(self.credited - self.credited_reported)
     }
 
-    fn reserved(&self, entry: &Entry, stored: u64) -> u64 {
-        let spare = i128::from(LEASED) - i128::from(entry.charged());
+    fn reserved(&self, balance: &Balance, stored: u64) -> u64 {
+        let spare = i128::from(LEASED) - i128::from(balance.charged());
         let spendable = i128::from(self.hold) - i128::from(self.blocked);
         let reserved = spendable - spare - i128::from(stored - self.reported);
         u64::try_from(reserved.max(0)).unwrap_or(u64::MAX)

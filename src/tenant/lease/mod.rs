@@ -28,6 +28,7 @@ pub use file::FileStore;
 #[cfg(all(fuzzing, feature = "redb"))]
 pub use file::fuzz as file_fuzz;
 pub(super) use keeper::Keeper;
+pub(super) use lease::LeaseCell;
 pub use leasing::Leasing;
 pub use record::{NodeRecord, Record};
 pub(super) use settings::LeaseSettings;

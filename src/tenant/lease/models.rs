@@ -17,8 +17,7 @@ use crate::{
     sync::model,
     tenant::{
         Denied, DeniedKind, Limit,
-        entry::{Entry, LEASED},
-        table::Place,
+        balance::{Balance, LEASED},
     },
 };
 
@@ -55,39 +54,38 @@ fn synced(hold: u64) -> SyncReply {
     })
 }
 
-/// An entry of which so much is leased.
-fn leased(bytes: u64) -> (Arc<Entry>, Lease) {
-    let entry = Arc::new(Entry::default());
-    entry.open(LEASED, LEASED);
-    let mut lease = Lease::new("acme".into(), Place::from_parts(0, 0), 1);
-    request(&mut lease, &entry, Occasion::Asked);
-    lease.take_in(&entry, &synced(bytes), &settings());
-    assert_eq!(LEASED - entry.charged(), bytes);
-    (entry, lease)
+/// A balance of which so much is leased.
+fn leased(bytes: u64) -> (Arc<Balance>, Lease) {
+    let balance = Arc::new(Balance::leased());
+    let mut lease = Lease::new("acme".into(), 1);
+    request(&mut lease, &balance, Occasion::Asked);
+    lease.take_in(&balance, &synced(bytes), &settings());
+    assert_eq!(LEASED - balance.charged(), bytes);
+    (balance, lease)
 }
 
-fn request(lease: &mut Lease, entry: &Entry, occasion: Occasion) -> u64 {
-    let request = lease.prepare(entry, &settings(), Limit::bytes(LIMIT), 1, occasion, Duration::ZERO);
+fn request(lease: &mut Lease, balance: &Balance, occasion: Occasion) -> u64 {
+    let request = lease.prepare(balance, &settings(), Limit::bytes(LIMIT), 1, occasion, Duration::ZERO);
     request.floor
 }
 
 /// Somebody waits for so much, and the store is asked.
-fn waits(lease: &mut Lease, entry: &Entry, bytes: u64) -> Arc<Waiter> {
+fn waits(lease: &mut Lease, balance: &Balance, bytes: u64) -> Arc<Waiter> {
     let waiter = Arc::new(Waiter::new(bytes));
     lease.waiting.push_back(waiter.clone());
-    request(lease, entry, Occasion::Asked);
+    request(lease, balance, Occasion::Asked);
     waiter
 }
 
 /// A request waits for bytes, gets them, or goes away just then; and its time may run out.
 pub(crate) fn granted_bytes_are_fetched_or_given_back() {
     model(|| {
-        let (entry, mut lease) = leased(0);
-        let waiter = waits(&mut lease, &entry, 3);
+        let (balance, mut lease) = leased(0);
+        let waiter = waits(&mut lease, &balance, 3);
         let keeper = {
-            let entry = entry.clone();
+            let balance = balance.clone();
             thread::spawn(move || {
-                lease.take_in(&entry, &synced(3), &settings());
+                lease.take_in(&balance, &synced(3), &settings());
             })
         };
         let deadline = {
@@ -98,14 +96,14 @@ pub(crate) fn granted_bytes_are_fetched_or_given_back() {
             Poll::Ready(outcome) => outcome.is_ok(),
             Poll::Pending => {
                 if waiter.abandon() {
-                    entry.release(3);
+                    balance.release(3);
                 }
                 false
             }
         };
         keeper.join().expect("ended");
         deadline.join().expect("ended");
-        let spare = LEASED - entry.charged();
+        let spare = LEASED - balance.charged();
         assert_eq!(spare, if has_them { 0 } else { 3 });
     });
 }
@@ -126,17 +124,17 @@ pub(crate) fn whoever_waits_is_woken() {
 /// What goes back to the record is taken from requests before the message goes out.
 pub(crate) fn what_is_given_back_is_not_spent() {
     model(|| {
-        let (entry, mut lease) = leased(2);
+        let (balance, mut lease) = leased(2);
         let spending: Vec<_> = (0..2)
             .map(|_| {
-                let entry = entry.clone();
-                thread::spawn(move || u64::from(entry.try_charge(1, LEASED).is_some()))
+                let balance = balance.clone();
+                thread::spawn(move || u64::from(balance.try_charge(1, LEASED).is_some()))
             })
             .collect();
-        let kept = request(&mut lease, &entry, Occasion::Recall);
+        let kept = request(&mut lease, &balance, Occasion::Recall);
         let spent: u64 = spending.into_iter().map(|thread| thread.join().expect("ended")).sum();
         assert!(spent <= kept, "{spent} were spent of {kept} that are still leased");
-        assert_eq!(LEASED - entry.charged(), kept - spent);
+        assert_eq!(LEASED - balance.charged(), kept - spent);
     });
 }
 
@@ -144,31 +142,31 @@ pub(crate) fn what_is_given_back_is_not_spent() {
 /// enough, whatever other requests take meanwhile.
 pub(crate) fn debts_come_before_grants() {
     model(|| {
-        let (entry, mut lease) = leased(0);
-        entry.charge(2);
-        let waiter = waits(&mut lease, &entry, 2);
+        let (balance, mut lease) = leased(0);
+        balance.charge(2);
+        let waiter = waits(&mut lease, &balance, 2);
         let spending = {
-            let entry = entry.clone();
-            thread::spawn(move || u64::from(entry.try_charge(1, LEASED).is_some()))
+            let balance = balance.clone();
+            thread::spawn(move || u64::from(balance.try_charge(1, LEASED).is_some()))
         };
-        lease.take_in(&entry, &synced(3), &settings());
+        lease.take_in(&balance, &synced(3), &settings());
         let spent = spending.join().expect("ended");
         let outcome = waiter.poll(&Context::from_waker(Waker::noop()));
         assert!(!matches!(outcome, Poll::Ready(Ok(()))), "one is left at most");
-        assert_eq!(LEASED - entry.charged(), 3 - 2 - spent);
+        assert_eq!(LEASED - balance.charged(), 3 - 2 - spent);
     });
 }
 
 /// What is granted goes to whoever waits, whoever else comes in that moment.
 pub(crate) fn a_grant_is_never_open_to_others() {
     model(|| {
-        let (entry, mut lease) = leased(0);
-        let waiter = waits(&mut lease, &entry, 3);
+        let (balance, mut lease) = leased(0);
+        let waiter = waits(&mut lease, &balance, 3);
         let passing = {
-            let entry = entry.clone();
-            thread::spawn(move || entry.try_charge(1, LEASED))
+            let balance = balance.clone();
+            thread::spawn(move || balance.try_charge(1, LEASED))
         };
-        lease.take_in(&entry, &synced(3), &settings());
+        lease.take_in(&balance, &synced(3), &settings());
         assert_eq!(passing.join().expect("ended"), None);
         let outcome = waiter.poll(&Context::from_waker(Waker::noop()));
         assert_eq!(outcome, Poll::Ready(Ok(())));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::{ManualClock, SystemClock},
-    tenant::{DeniedKind, StoreErrorKind, entry::LEASED, limit_book::LimitBook, table::Table},
+    tenant::{DeniedKind, StoreErrorKind, balance::LEASED, entry::EntryRef, limit_book::LimitBook, table::Table},
     test_util::FakeStore,
 };
 
@@ -29,7 +29,7 @@ impl Node {
         Self {
             keeper: Keeper::new("quota".into(), Vec::new(), leasing.settings, Arc::new(clock), 7),
             accounts: Accounts {
-                table: Table::new(10_000, LEASED),
+                table: Table::new(10_000, true),
                 limits: LimitBook::new(Limit::bytes(10_000)),
             },
             store,
@@ -44,21 +44,16 @@ impl Node {
         self.keeper.round(&self.accounts, &mut Answers(answer))
     }
 
-    fn place(&self, tenant: &str) -> Place {
-        let found = self.accounts.table.acquire(tenant, || LEASED);
-        found.expect("there is room")
+    fn entry(&self, tenant: &str) -> EntryRef {
+        self.accounts.acquire(tenant).expect("there is room")
     }
 
     fn ask(&self, tenant: &str) {
-        let place = self.place(tenant);
-        self.keeper.ask(&self.accounts, place);
-        self.accounts.table.leave(place);
+        self.keeper.ask(&self.entry(tenant));
     }
 
     fn wait_for(&self, tenant: &str, bytes: u64) -> Arc<Waiter> {
-        let place = self.place(tenant);
-        let waiter = self.keeper.wait_for(&self.accounts, place, bytes);
-        self.accounts.table.leave(place);
+        let waiter = self.keeper.wait_for(&self.accounts, &self.entry(tenant), bytes);
         waiter.expect("the store has to be asked")
     }
 
@@ -69,7 +64,7 @@ impl Node {
     }
 
     fn spare(&self, tenant: &str) -> u64 {
-        LEASED.saturating_sub(self.accounts.table.entry(self.place(tenant).index).charged())
+        LEASED.saturating_sub(self.entry(tenant).balance.charged())
     }
 }
 
@@ -112,7 +107,7 @@ fn whoever_is_told_to_stop_stops_and_nobody_waits_any_more() {
     assert!(waiter.is_waiting());
     node.keeper.dismiss_waiters();
     assert_eq!(waiter.outcome().unwrap_err().kind(), DeniedKind::Unknown);
-    let denied = node.keeper.wait_for(&node.accounts, node.place("t"), 5);
+    let denied = node.keeper.wait_for(&node.accounts, &node.entry("t"), 5);
     assert_eq!(denied.unwrap_err().unwrap_err().kind(), DeniedKind::Unknown);
     assert!(node.keeper.set_limit("t", None).recv().is_err());
 }
@@ -252,9 +247,7 @@ fn at_the_end_everything_goes_back_and_nothing_is_kept() {
         records.map(|record| record.nodes["n"].hold).sum::<u64>()
     };
     assert_eq!(held(), 300 * 640);
-    let place = node.place("0");
-    assert_eq!(node.keeper.hold(place), 640);
-    node.accounts.table.leave(place);
+    assert_eq!(node.keeper.hold(&node.entry("0")), 640);
     node.keeper.close(&node.accounts, &mut node.store.clone());
     assert_eq!((held(), node.accounts.table.tracked()), (0, 0));
 }
@@ -303,11 +296,11 @@ fn more_is_asked_for_when_a_charge_goes_beyond_the_mark() {
     let node = Node::new(ManualClock::new(), |leasing| leasing);
     node.ask("t");
     assert!(node.round());
-    let place = node.place("t");
+    let entry = node.entry("t");
     let mark = LEASED - 320;
-    node.keeper.note_charge(&node.accounts, place, mark);
+    node.keeper.note_charge(&entry, mark);
     assert_eq!(node.queued(), (0, 0));
-    node.keeper.note_charge(&node.accounts, place, mark + 2);
+    node.keeper.note_charge(&entry, mark + 2);
     assert_eq!(node.queued(), (0, 1));
 }
 
@@ -398,8 +391,7 @@ fn what_a_policy_grants_is_charged_once() {
     clock.advance(HOUR);
     node.keeper.expire(&node.accounts);
     assert_eq!(stays.outcome(), Ok(()));
-    let entry = node.accounts.table.entry(node.place("t").index);
-    assert_eq!(entry.charged(), LEASED + 5);
+    assert_eq!(node.entry("t").balance.charged(), LEASED + 5);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Lease, Next, Sent, Stage};
 use crate::tenant::{
     Denied, DeniedKind,
-    entry::{Entry, LEASED},
+    balance::{Balance, LEASED},
     lease::{LeaseSettings, Seed, SyncReply, Synced},
 };
 
@@ -11,7 +11,7 @@ impl Lease {
     /// Takes the reply in, hands out what was granted, and tells what is to be done next.
     pub(in crate::tenant::lease) fn take_in(
         &mut self,
-        entry: &Entry,
+        balance: &Balance,
         reply: &SyncReply,
         settings: &LeaseSettings,
     ) -> Next {
@@ -22,8 +22,8 @@ impl Lease {
         };
         match reply {
             SyncReply::Synced(synced) => {
-                self.take_synced(entry, synced, sent, settings);
-                if again || !self.waiting.is_empty() || (sent.is_first && self.has_news(entry)) {
+                self.take_synced(balance, synced, sent, settings);
+                if again || !self.waiting.is_empty() || (sent.is_first && self.has_news(balance)) {
                     Next::Again
                 } else {
                     Next::Nothing
@@ -39,7 +39,7 @@ impl Lease {
             }
             SyncReply::Forgotten => {
                 // What was leased is gone; what is reserved or not reported stays, as a debt that the next request tells.
-                entry.charge(self.hold.saturating_sub(self.blocked));
+                balance.charge(self.hold.saturating_sub(self.blocked));
                 (self.hold, self.blocked) = (0, 0);
                 self.incarnation += 1;
                 self.rebase();
@@ -50,7 +50,7 @@ impl Lease {
         }
     }
 
-    fn take_synced(&mut self, entry: &Entry, synced: &Synced, sent: Sent, settings: &LeaseSettings) {
+    fn take_synced(&mut self, balance: &Balance, synced: &Synced, sent: Sent, settings: &LeaseSettings) {
         self.seed = None;
         self.epoch = Some(synced.epoch);
         self.known = Some(*synced);
@@ -67,12 +67,12 @@ impl Lease {
         let raised = i128::from(synced.hold) - sent.kept - i128::from(blocked) + i128::from(self.blocked);
         self.blocked = blocked;
         if raised < 0 {
-            entry.charge(u64::try_from(-raised).unwrap_or(u64::MAX));
+            balance.charge(u64::try_from(-raised).unwrap_or(u64::MAX));
         }
         let mut raised = u64::try_from(raised.max(0)).unwrap_or(u64::MAX).min(LEASED);
-        if entry.charged() > LEASED {
+        if balance.charged() > LEASED {
             // Debts come first.
-            entry.release(raised);
+            balance.release(raised);
             raised = 0;
         }
         // Handed from hand to hand: put into the open, it could be taken by requests that came later.
@@ -82,29 +82,29 @@ impl Lease {
                 continue;
             }
             let from_raised = waiter.bytes.min(raised);
-            if waiter.bytes > from_raised && entry.try_charge(waiter.bytes - from_raised, LEASED).is_none() {
+            if waiter.bytes > from_raised && balance.try_charge(waiter.bytes - from_raised, LEASED).is_none() {
                 break;
             }
             raised -= from_raised;
             let bytes = waiter.bytes;
             if !waiter.resolve(Ok(())) {
-                entry.release(bytes - from_raised);
+                balance.release(bytes - from_raised);
                 raised += from_raised;
             }
             self.waiting.pop_front();
         }
-        entry.release(raised);
+        balance.release(raised);
         // Who came after the request was written is not in its need and asks again; so does everybody while the record
         // has not heard of deletes that may make room.
-        let has_heard_all = !(sent.is_first && self.has_news(entry));
+        let has_heard_all = !(sent.is_first && self.has_news(balance));
         if has_heard_all && synced.hold < sent.floor.saturating_add(sent.need) {
-            self.deny_what_does_not_fit(entry, synced);
+            self.deny_what_does_not_fit(balance, synced);
         }
     }
 
     /// The need was not met as a whole. Whoever fits by himself in what there is may ask again.
-    fn deny_what_does_not_fit(&mut self, entry: &Entry, synced: &Synced) {
-        let spare = LEASED.saturating_sub(entry.charged());
+    fn deny_what_does_not_fit(&mut self, balance: &Balance, synced: &Synced) {
+        let spare = LEASED.saturating_sub(balance.charged());
         let mut room = synced.room.saturating_add(spare);
         let limit = synced.limit.bound();
         self.waiting.retain(|waiter| {
