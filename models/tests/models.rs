@@ -22,4 +22,8 @@ run! {
     what_is_given_back_is_not_spent
     debts_come_before_grants
     a_grant_is_never_open_to_others
+    the_last_reference_removes_an_unused_tenant
+    a_charged_tenant_is_not_removed
+    a_referenced_tenant_is_not_removed
+    a_tenant_given_back_whole_is_not_removed
 }

@@ -14,6 +14,8 @@ mod limit;
 mod limit_book;
 #[cfg(feature = "limits-file")]
 mod limits_file;
+#[cfg(storage_guard_loom)]
+pub(crate) mod models;
 mod name;
 mod scan;
 mod table;
@@ -48,6 +50,3 @@ pub use limits_file::fuzz as limits_fuzz;
 pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
 pub use scan::{Scan, Scanning};
 pub use usage::Usage;
-
-#[cfg(storage_guard_loom)]
-pub(crate) use lease::models;
