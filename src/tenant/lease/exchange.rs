@@ -1,7 +1,6 @@
 //! The keeper's conversation with the store.
 
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -101,27 +100,25 @@ impl Keeper {
         let now = self.clock.now();
         let is_beat = {
             let mut queue = lock(&self.queue);
-            let is_beat = queue.next_heartbeat <= now;
+            let is_pending = queue.later.iter().any(|(_, occasion)| *occasion == Occasion::Heartbeat);
+            // While the store fails, heartbeats would pile up.
+            let is_beat = queue.next_heartbeat <= now && !is_pending;
             if is_beat {
                 queue.next_heartbeat = now.saturating_add(self.settings.heartbeat);
             }
             is_beat
         };
-        let mut beats = VecDeque::new();
-        if is_beat {
-            let entries = accounts.table.entries().into_iter();
-            beats.extend(entries.map(|entry| (entry, Occasion::Heartbeat)));
-        }
+        let beats = if is_beat { accounts.table.entries() } else { Vec::new() };
         let mut queue = lock(&self.queue);
+        let beats = beats.into_iter().map(|entry| (entry, Occasion::Heartbeat));
+        queue.later.extend(beats);
         if queue.not_before > now {
-            queue.later.append(&mut beats);
             return Vec::new();
         }
         let mut batch: Vec<_> = (0..BATCH)
             .map_while(|_| queue.urgent.pop_front())
             .map(|entry| (entry, Occasion::Asked))
             .collect();
-        queue.later.append(&mut beats);
         let more = (BATCH - batch.len()).min(queue.later.len());
         batch.extend(queue.later.drain(..more));
         batch
@@ -140,10 +137,14 @@ impl Keeper {
                 continue;
             }
             let balance = &entry.balance;
+            // A lease that is queued has something to tell, such as what it gave back in a request that failed.
+            if occasion == Occasion::Heartbeat && matches!(lease.stage, Stage::Queued { .. }) {
+                lease.beat(balance, &self.settings);
+                continue;
+            }
+            let is_over = occasion != Occasion::Asked && lease.is_over(balance, &self.settings);
             lease.stage = Stage::Idle;
-            if self.is_superseded.load(Relaxed)
-                || (occasion != Occasion::Asked && lease.is_over(balance, &self.settings))
-            {
+            if is_over || self.is_superseded.load(Relaxed) {
                 remove_if_unused(&entry, &mut slot);
                 continue;
             }

@@ -1,6 +1,6 @@
 //! The keeper by itself: what it says to the store and when, and who waits for how long.
 
-use std::{sync::mpsc, thread};
+use std::{collections::HashSet, sync::mpsc, thread};
 
 use super::{
     super::{LeaseStore, Leasing, SyncReply, SyncRequest, Unreachable},
@@ -263,6 +263,55 @@ fn a_store_that_has_failed_is_not_bothered_with_the_rest_of_a_farewell() {
     let calls = node.store.calls();
     node.keeper.close(&node.accounts, &mut node.store.clone());
     assert_eq!(node.store.calls(), calls + 1);
+}
+
+#[test]
+fn a_lease_is_given_back_although_the_store_failed() {
+    for closes in [false, true] {
+        let clock = ManualClock::new();
+        let node = Node::new(clock.clone(), |leasing| leasing);
+        node.ask("t");
+        assert!(node.round());
+        let held = || node.store.record("t").map(|record| record.nodes["n"].hold);
+        assert_eq!(held(), Some(640));
+        node.store.fail("no route");
+        for _ in 0..4 {
+            clock.advance(HOUR / 4);
+            assert!(!node.round());
+        }
+        node.store.recover();
+        if closes {
+            node.keeper.close(&node.accounts, &mut node.store.clone());
+        } else {
+            clock.advance(HOUR / 4);
+            while node.round() {}
+        }
+        assert_eq!(held(), Some(0), "{closes}");
+    }
+}
+
+#[test]
+fn heartbeats_do_not_pile_up_while_the_store_fails() {
+    let clock = ManualClock::new();
+    let node = Node::new(clock.clone(), |leasing| leasing);
+    for number in 0..300 {
+        node.ask(&number.to_string());
+    }
+    while node.round() {}
+    node.store.fail("no route");
+    for _ in 0..50 {
+        clock.advance(HOUR / 4);
+        assert!(!node.round());
+        assert!(node.queued().1 <= 2 * 300, "{:?}", node.queued());
+    }
+    node.store.recover();
+    clock.advance(HOUR / 4);
+    node.store.keep_requests();
+    while node.round() {}
+    let told: HashSet<_> = std::iter::from_fn(|| node.store.take_request())
+        .map(|request| request.tenant)
+        .collect();
+    assert_eq!(told.len(), 300, "nobody is left out");
 }
 
 #[test]
