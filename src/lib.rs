@@ -158,7 +158,7 @@ pub mod __models {
         crate::tenant::models: granted_bytes_are_fetched_or_given_back whoever_waits_is_woken
             what_is_given_back_is_not_spent debts_come_before_grants a_grant_is_never_open_to_others
             the_last_reference_removes_an_unused_tenant a_charged_tenant_is_not_removed
-            a_referenced_tenant_is_not_removed;
+            a_referenced_tenant_is_not_removed a_tenant_given_back_whole_is_not_removed;
     }
 }
 

@@ -26,4 +26,5 @@ run! {
     the_last_reference_removes_an_unused_tenant
     a_charged_tenant_is_not_removed
     a_referenced_tenant_is_not_removed
+    a_tenant_given_back_whole_is_not_removed
 }

@@ -29,7 +29,7 @@ pub(crate) struct Entry {
     pub(super) name: Name,
     pub(super) hash: u64,
     pub(super) balance: Balance,
-    /// Counted references and the lease. Rises from 0 only under the lock of the shard.
+    /// Counted references and the lease. Rises from 0 under the lock of the shard, or while something is charged.
     references: AtomicU32,
     /// `None` in a table without leases.
     pub(super) lease: Option<Box<LeaseCell>>,
@@ -56,7 +56,7 @@ impl Entry {
         self.balance.charged() == if self.lease.is_some() { LEASED } else { 0 }
     }
 
-    /// Counts a reference. The caller has one, or a charge, or the lock of the shard.
+    /// Counts a reference. The caller has one, counted or not, or the lock of the shard.
     pub(super) fn retain(&self) {
         self.references.fetch_add(1, Relaxed);
     }
@@ -76,7 +76,9 @@ impl Entry {
         // Pairs with the fence in the drop of a counted reference.
         fence(SeqCst);
         let mut shard = shards.lock(self.hash);
-        if self.references.load(Acquire) != references || !self.is_initial() {
+        // The charge is read before the count, because a reference counts itself before it gives its charge back, and once
+        // more after it, because a counted reference may charge the entry before it is dropped.
+        if !self.is_initial() || self.references.load(Acquire) != references || !self.is_initial() {
             return false;
         }
         let Ok(slot) = shard.find_entry(self.hash, |entry| ptr::eq(&**entry, self)) else {

@@ -244,3 +244,24 @@ impl fmt::Debug for LedgerInner {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tenant::{Attempt, Ledger};
+
+    #[test]
+    fn a_reservation_keeps_its_tenant_when_all_is_given_back() {
+        let ledger = Ledger::builder().build().expect("sound");
+        let core = ledger.core();
+        let Attempt::Granted(entry) = core.attempt("a", 5, false) else {
+            panic!("there is no limit");
+        };
+        core.give_back(&entry, 5);
+        drop(ledger.try_reserve("a", 1));
+        ledger.credit("a", 1);
+        assert_eq!(ledger.report().tenants, 1);
+        assert!(core.charge_more(&entry, 7, false).is_ok());
+        core.settle(entry, 7, 6);
+        assert_eq!((ledger.usage("a").used, ledger.usage("a").reserved), (6, 0));
+    }
+}

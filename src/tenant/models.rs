@@ -54,6 +54,26 @@ pub(crate) fn a_referenced_tenant_is_not_removed() {
     });
 }
 
+/// A request gives all that it had charged back and charges again, while the last reference of others is dropped: the
+/// bytes stay.
+pub(crate) fn a_tenant_given_back_whole_is_not_removed() {
+    model(|| {
+        let table = Arc::new(Table::new(1, false));
+        let ending = {
+            let entry = table.acquire("acme", || 2).expect("there is room");
+            thread::spawn(move || drop(entry))
+        };
+        let entry = charge(&table);
+        entry.ensure_counted();
+        entry.balance.release(1);
+        entry.balance.charge(1);
+        drop(entry);
+        ending.join().expect("ended");
+        let entry = table.find("acme").expect("it is charged");
+        assert_eq!((table.tracked(), entry.balance.charged()), (1, 1));
+    });
+}
+
 fn charge(table: &Table) -> EntryRef {
     let outcome = table.charge("acme", 1, 0, || 2);
     outcome.unwrap_or_else(|_| panic!("there is room"))
