@@ -10,6 +10,7 @@ mod monitor;
 #[cfg(feature = "metrics")]
 mod publish;
 mod readiness;
+mod snapshot;
 #[cfg(feature = "status")]
 mod status;
 mod tenants;
@@ -17,8 +18,9 @@ mod tenants;
 pub use health::HealthService;
 #[cfg(feature = "tracing")]
 pub use log::TracingObserver;
-pub use monitor::{Monitor, MonitorBuilder, Snapshot};
+pub use monitor::{Monitor, MonitorBuilder};
 pub use readiness::{Readiness, ReadinessHandle};
+pub use snapshot::Snapshot;
 #[cfg(feature = "status")]
 pub use status::StatusService;
 pub use tenants::{LedgerFigures, TenantFigures, TenantRow};

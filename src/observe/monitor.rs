@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::{
-    LedgerFigures, Readiness, ReadinessHandle, TenantFigures, TenantRow,
+    LedgerFigures, ReadinessHandle, Snapshot, TenantFigures, TenantRow,
     history::{History, Point, STEP},
 };
 use crate::{
-    BuildError, LayerReport, Resource, ResourceReport, StorageGuardLayer,
+    BuildError, Resource, StorageGuardLayer,
     background::{Periodic, every},
 };
 
@@ -40,24 +40,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Monitor {
     pub(super) shared: Arc<Shared>,
-}
-
-/// How everything stands at one moment.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// When that was.
-    pub at: SystemTime,
-    /// The worst of all resources.
-    pub readiness: Readiness,
-    /// Every resource by its name.
-    pub resources: Vec<(String, ResourceReport)>,
-    /// Every layer by its name.
-    pub layers: Vec<(String, LayerReport)>,
-    /// The ledger of tenants as it was a few seconds ago, if there is one.
-    pub ledger: Option<LedgerFigures>,
-    /// The fullest tenants as they were then, where a status shows them.
-    pub fullest_tenants: Vec<TenantRow>,
 }
 
 /// How many tenants a page shows.

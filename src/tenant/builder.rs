@@ -13,7 +13,7 @@ use super::{
     lease::{Keeper, Leasing, Threads},
     ledger::Keeping,
     limit_book::LimitBook,
-    name::LONGEST_NAME,
+    name::is_name,
     table::Table,
 };
 use crate::{
@@ -37,9 +37,10 @@ pub struct LedgerBuilder {
     manual: Option<crate::clock::ManualClock>,
 }
 
-impl LedgerBuilder {
-    pub(super) fn new() -> Self {
-        Self {
+impl Ledger {
+    /// Starts with the settings of a ledger.
+    pub fn builder() -> LedgerBuilder {
+        LedgerBuilder {
             name: "quota".into(),
             default_limit: Limit::UNLIMITED,
             limits: Vec::new(),
@@ -53,7 +54,9 @@ impl LedgerBuilder {
             manual: None,
         }
     }
+}
 
+impl LedgerBuilder {
     /// Sets the name for logs and metrics. Default: `quota`.
     pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.name = name.as_ref().into();
@@ -215,11 +218,6 @@ impl LedgerBuilder {
         }
         Ok(())
     }
-}
-
-/// Whether this can be a tenant's name.
-pub(crate) fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len())
 }
 
 /// Later for every later start, also of another process.

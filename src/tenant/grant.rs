@@ -6,7 +6,32 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Denied, DeniedKind, Ledger, entry::EntryRef, lease::Waiter};
+use super::{Denied, DeniedKind, Ledger, entry::EntryRef, inner::Attempt, lease::Waiter};
+
+impl Ledger {
+    /// Reserves bytes for a tenant at once.
+    ///
+    /// # Errors
+    ///
+    /// When the tenant may not have them, or, of kind [`WouldWait`](crate::DeniedKind::WouldWait), when the store would
+    /// have to be asked; it is asked then, so that another try some milliseconds later can succeed.
+    pub fn try_reserve(&self, tenant: &str, bytes: u64) -> Result<Grant, Denied> {
+        match self.core().attempt(tenant, bytes, false) {
+            Attempt::Granted(entry) => Ok(Grant::new(self.clone(), entry, bytes)),
+            Attempt::Denied(denied) => Err(denied),
+            Attempt::Waits(..) => Err(Denied::new(DeniedKind::WouldWait)),
+        }
+    }
+
+    /// Reserves bytes for a tenant, and waits for the store where it must be asked.
+    pub fn reserve(&self, tenant: &str, bytes: u64) -> Reserving {
+        match self.core().attempt(tenant, bytes, true) {
+            Attempt::Granted(entry) => Reserving::ready(Ok(Grant::new(self.clone(), entry, bytes))),
+            Attempt::Denied(denied) => Reserving::ready(Err(denied)),
+            Attempt::Waits(entry, waiter) => Reserving::waits(Grant::new(self.clone(), entry, 0), waiter),
+        }
+    }
+}
 
 /// Bytes that a tenant has reserved. Dropping it gives them back; [`commit`](Self::commit) says that they are stored.
 #[must_use = "dropping it gives the bytes back"]
@@ -85,14 +110,14 @@ enum State {
 }
 
 impl Reserving {
-    pub(super) fn ready(outcome: Result<Grant, Denied>) -> Self {
+    fn ready(outcome: Result<Grant, Denied>) -> Self {
         Self {
             state: State::Ready(Some(outcome)),
         }
     }
 
     /// The grant has nothing reserved until the waiter says so.
-    pub(super) fn waits(grant: Grant, waiter: Arc<Waiter>) -> Self {
+    fn waits(grant: Grant, waiter: Arc<Waiter>) -> Self {
         Self {
             state: State::Waits {
                 grant: Some(grant),

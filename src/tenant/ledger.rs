@@ -1,15 +1,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{
-    Denied, Grant, LedgerBuilder, LedgerInner, Limit, Reserving, StoreError, StoreErrorKind, Usage, inner::Attempt,
-    lease::Threads, scan::Scanning,
-};
+use super::{LedgerInner, Limit, StoreError, StoreErrorKind, Usage, lease::Threads};
 
 /// What each tenant has stored and reserved, and how much it may.
 ///
 /// A handle is cheap to clone; give it to every layer that charges the same tenants. By default all is kept in memory and
-/// starts at nothing with the process; [`leasing`](LedgerBuilder::leasing) keeps it in a file, or in an engine that several
-/// nodes share.
+/// starts at nothing with the process; [`leasing`](super::LedgerBuilder::leasing) keeps it in a file, or in an engine
+/// that several nodes share.
 ///
 /// ```
 /// use tower_storage_guard::{Ledger, Limit};
@@ -46,34 +43,6 @@ pub(super) enum Keeping {
 }
 
 impl Ledger {
-    /// Starts with the settings of a ledger.
-    pub fn builder() -> LedgerBuilder {
-        LedgerBuilder::new()
-    }
-
-    /// Reserves bytes for a tenant at once.
-    ///
-    /// # Errors
-    ///
-    /// When the tenant may not have them, or, of kind [`WouldWait`](crate::DeniedKind::WouldWait), when the store would
-    /// have to be asked; it is asked then, so that another try some milliseconds later can succeed.
-    pub fn try_reserve(&self, tenant: &str, bytes: u64) -> Result<Grant, Denied> {
-        match self.core.attempt(tenant, bytes, false) {
-            Attempt::Granted(entry) => Ok(Grant::new(self.clone(), entry, bytes)),
-            Attempt::Denied(denied) => Err(denied),
-            Attempt::Waits(..) => Err(Denied::new(super::DeniedKind::WouldWait)),
-        }
-    }
-
-    /// Reserves bytes for a tenant, and waits for the store where it must be asked.
-    pub fn reserve(&self, tenant: &str, bytes: u64) -> Reserving {
-        match self.core.attempt(tenant, bytes, true) {
-            Attempt::Granted(entry) => Reserving::ready(Ok(Grant::new(self.clone(), entry, bytes))),
-            Attempt::Denied(denied) => Reserving::ready(Err(denied)),
-            Attempt::Waits(entry, waiter) => Reserving::waits(Grant::new(self.clone(), entry, 0), waiter),
-        }
-    }
-
     /// Takes bytes off what a tenant has stored, because they were deleted. In memory more than is stored counts as all; with
     /// leases it is set against what other nodes have stored and not told yet, so take care to credit nothing twice.
     pub fn credit(&self, tenant: &str, bytes: u64) {
@@ -107,25 +76,6 @@ impl Ledger {
                 limit: self.core.accounts.limits.limit_of(tenant),
             },
         }
-    }
-
-    /// Begins to set right what a tenant is taken to have stored. Waits for the store where it must be asked.
-    ///
-    /// ```
-    /// # use tower_storage_guard::{Ledger, Limit};
-    /// # fn bytes_on_disk(tenant: &str) -> u64 { 70 }
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let quotas = Ledger::builder().default_limit(Limit::bytes(1000)).build()?;
-    /// let scan = quotas.scan("alice").wait()?;
-    /// // Takes a while; uploads go on.
-    /// let measured = bytes_on_disk("alice");
-    /// scan.reconcile(measured);
-    /// # assert_eq!(quotas.usage("alice").used, 70);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn scan(&self, tenant: &str) -> Scanning {
-        Scanning::new(self, tenant)
     }
 
     /// Sets a tenant's limit, now; `None` returns to the one that it is configured with. With leases the limit is kept in
@@ -164,8 +114,8 @@ impl Ledger {
         self.core.set_limits(list);
     }
 
-    /// Looks into the [file of limits](LedgerBuilder::limits_file) at once, as on a `SIGHUP`. Tells whether the limits
-    /// changed; without such a file they never do. Blocks while the file is read.
+    /// Looks into the [file of limits](super::LedgerBuilder::limits_file) at once, as on a `SIGHUP`. Tells whether the
+    /// limits changed; without such a file they never do. Blocks while the file is read.
     ///
     /// # Errors
     ///
@@ -242,7 +192,7 @@ impl Ledger {
     }
 
     /// One exchange with the store, if there is something to say, and a look at who has waited for too long. For ledgers
-    /// that were built [manually](LedgerBuilder::manual). Tells whether an exchange succeeded.
+    /// that were built [manually](super::LedgerBuilder::manual). Tells whether an exchange succeeded.
     #[cfg(any(test, feature = "test-util"))]
     pub fn step(&self) -> bool {
         let (Some(keeper), Some(Keeping::Manual(store))) = (&self.core.keeper, self.keeping.as_deref()) else {
@@ -256,11 +206,6 @@ impl Ledger {
     #[cfg(any(test, feature = "test-util"))]
     pub(super) fn is_manual(&self) -> bool {
         matches!(self.keeping.as_deref(), Some(Keeping::Manual(_)))
-    }
-
-    /// Nothing reserved, but a hand on the account.
-    pub(super) fn presence(&self, tenant: &str) -> Option<Grant> {
-        Some(Grant::new(self.clone(), self.core.acquire(tenant)?, 0))
     }
 
     /// What was stored through this node, and through all: less than nothing if more was deleted than was ever told.

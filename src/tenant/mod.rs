@@ -23,7 +23,6 @@ mod usage;
 
 use self::accounts::Accounts;
 pub use builder::LedgerBuilder;
-pub(crate) use builder::is_name;
 pub use denied::{Denied, DeniedKind};
 pub(crate) use entry::EntryRef;
 pub use error::{StoreError, StoreErrorKind};
@@ -48,5 +47,6 @@ pub use limit::Limit;
 pub use limits_file::fuzz as limits_fuzz;
 #[cfg(feature = "limits-file")]
 pub use limits_file::{Limits, LimitsFile, LimitsFileError, LimitsFileErrorKind};
+pub(crate) use name::is_name;
 pub use scan::{Scan, Scanning};
 pub use usage::Usage;

@@ -11,7 +11,12 @@ pub(super) enum Name {
 const SHORT: usize = 22;
 
 /// Longer names are refused: they come from clients, and each is kept for as long as its tenant has anything stored.
-pub(crate) const LONGEST_NAME: usize = 256;
+const LONGEST_NAME: usize = 256;
+
+/// Returns whether this is a valid tenant name.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len())
+}
 
 impl Name {
     pub(super) fn new(name: &str) -> Self {

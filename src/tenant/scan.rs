@@ -7,6 +7,35 @@ use std::{
 
 use super::{Denied, DeniedKind, Grant, Ledger, Reserving};
 
+impl Ledger {
+    /// Begins to set right what a tenant is taken to have stored. Waits for the store where it must be asked.
+    ///
+    /// ```
+    /// # use tower_storage_guard::{Ledger, Limit};
+    /// # fn bytes_on_disk(tenant: &str) -> u64 { 70 }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let quotas = Ledger::builder().default_limit(Limit::bytes(1000)).build()?;
+    /// let scan = quotas.scan("alice").wait()?;
+    /// // Takes a while; uploads go on.
+    /// let measured = bytes_on_disk("alice");
+    /// scan.reconcile(measured);
+    /// # assert_eq!(quotas.usage("alice").used, 70);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scan(&self, tenant: &str) -> Scanning {
+        // A byte, so that a tenant without a lease gets one.
+        let bytes = u64::from(self.core().is_leased());
+        let presence = self.core().acquire(tenant);
+        Scanning {
+            ledger: self.clone(),
+            tenant: tenant.into(),
+            presence: presence.map(|entry| Grant::new(self.clone(), entry, 0)),
+            asking: self.reserve(tenant, bytes),
+        }
+    }
+}
+
 /// A [`Scan`] to come. Waits at most as long as a [reservation](Reserving) does; dropping it changes nothing.
 #[must_use = "futures do nothing unless polled"]
 pub struct Scanning {
@@ -17,17 +46,6 @@ pub struct Scanning {
 }
 
 impl Scanning {
-    pub(super) fn new(ledger: &Ledger, tenant: &str) -> Self {
-        // One byte more than nothing, so that a lease which nobody has asked for yet is asked for.
-        let bytes = u64::from(ledger.core().is_leased());
-        Self {
-            ledger: ledger.clone(),
-            tenant: tenant.into(),
-            presence: ledger.presence(tenant),
-            asking: ledger.reserve(tenant, bytes),
-        }
-    }
-
     /// Blocks the thread instead of waiting as a future.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod codec;
 mod database;
 mod error;
+mod failure;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod header;

@@ -117,12 +117,21 @@ impl RedisStore {
     fn with_engine<T>(&mut self, work: impl FnOnce(&mut Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut engine = match self.engine.take() {
             Some(engine) => engine,
-            None => Engine::connect(&self.settings)?,
+            None => connect(&self.settings)?,
         };
         let done = work(&mut engine)?;
         self.engine = Some(engine);
         Ok(done)
     }
+}
+
+fn connect(settings: &Settings) -> Result<Engine, StoreError> {
+    let mut engine = Engine::connect(settings)?;
+    if !settings.trust_eviction_policy {
+        policy::check(&mut engine)?;
+    }
+    engine.load_script()?;
+    Ok(engine)
 }
 
 impl LeaseStore for RedisStore {

@@ -5,8 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use super::parse::Flaw;
-
 /// Why a limits file is not what it should be: the file, the line, the key, and what helps.
 #[derive(Clone, Debug)]
 pub struct LimitsFileError {
@@ -28,6 +26,15 @@ pub enum LimitsFileErrorKind {
     Syntax,
     /// A key is not known, or a value is not one that it can have.
     Invalid,
+}
+
+/// A mistake, where it is, and what helps.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    pub(super) kind: LimitsFileErrorKind,
+    pub(super) line: usize,
+    pub(super) key: Option<String>,
+    pub(super) message: String,
 }
 
 impl LimitsFileError {

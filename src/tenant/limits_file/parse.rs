@@ -5,17 +5,8 @@ use toml::{
     de::{DeInteger, DeTable, DeValue},
 };
 
-use super::{Limits, LimitsFileErrorKind};
+use super::{Limits, LimitsFileErrorKind, error::Flaw};
 use crate::tenant::{Limit, is_name};
-
-/// A mistake, where it is, and what helps.
-#[derive(Debug)]
-pub(super) struct Flaw {
-    pub(super) kind: LimitsFileErrorKind,
-    pub(super) line: usize,
-    pub(super) key: Option<String>,
-    pub(super) message: String,
-}
 
 const DEFAULT: &str = "default";
 const TENANTS: &str = "tenants";

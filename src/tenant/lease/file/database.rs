@@ -1,9 +1,7 @@
 //! The redb file: made, opened, checked, and opened anew after a failure.
 
 use std::{
-    any::Any,
     fs::{self, OpenOptions},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,7 +14,11 @@ use redb::{
     WriteTransaction, backends::FileBackend,
 };
 
-use super::{error, header};
+use super::{
+    error,
+    failure::{Failure, Foreign, guarded},
+    header,
+};
 use crate::tenant::StoreError;
 
 /// A tenant's record, encoded.
@@ -172,15 +174,6 @@ fn adopt(database: &Database) -> Result<Result<(), Foreign>, Failure> {
     Ok(Ok(()))
 }
 
-/// Why a database is not ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Foreign {
-    /// Of another version of this library.
-    Format(u32),
-    /// Of another program.
-    Stranger,
-}
-
 /// Makes the file under another name first, so that a crash on the way leaves nothing at `path`. Whoever else does the
 /// same at the same time has an error or finds the same file.
 fn make(path: &Path) -> Result<(), Failure> {
@@ -224,48 +217,4 @@ fn builder() -> Builder {
     // Later versions of redb read no older one.
     builder.set_cache_size(CACHE).create_with_file_format_v3(true);
     builder
-}
-
-/// Why redb did not do what it was asked to.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Error(Box<redb::Error>),
-    /// It checks some of what a damaged file may hold by assertions.
-    Panicked(String),
-}
-
-impl<E: Into<redb::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Error(Box::new(error.into()))
-    }
-}
-
-fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Failure::Panicked(words(&*payload))))
-}
-
-fn words(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_of_the_database_is_a_failure_in_its_words() {
-        let told = |work: fn()| match guarded(|| {
-            work();
-            Ok(())
-        }) {
-            Err(Failure::Panicked(words)) => words,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(told(|| panic!("page 7")), "page 7");
-        assert_eq!(told(|| panic!("page {}", 3 + 4)), "page 7");
-        assert_eq!(told(|| std::panic::panic_any(7)), "");
-        assert!(matches!(guarded(|| Ok(7)), Ok(7)));
-    }
 }

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use super::{
     codec::Flaw,
-    database::{Failure, Foreign},
+    failure::{Failure, Foreign},
 };
 use crate::tenant::{StoreError, StoreErrorKind};
 

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd, Connection, Pipeline, RedisError, Value};
 
-use super::{failure, key::key, policy, stored, wire};
+use super::{failure, key::key, stored, wire};
 use crate::tenant::{Limit, Record, StoreError, StoreErrorKind, SyncReply, SyncRequest};
 
 /// One connection, ready for use. Whoever gets an error throws it away, because answers to what went wrong may still be
@@ -34,21 +34,15 @@ const BATCH: usize = 256;
 
 impl Engine {
     pub(super) fn connect(settings: &Settings) -> Result<Self, StoreError> {
-        let describe = |error| failure::describe(&settings.address, error);
         let connection = settings
             .client
             .get_connection_with_timeout(settings.connect_timeout)
-            .map_err(describe)?;
-        let mut engine = Self {
+            .map_err(|error| failure::describe(&settings.address, error))?;
+        Ok(Self {
             connection,
             settings: settings.clone(),
             script: String::new(),
-        };
-        if !settings.trust_eviction_policy {
-            policy::check(&mut engine)?;
-        }
-        engine.load_script().map_err(describe)?;
-        Ok(engine)
+        })
     }
 
     #[cfg(any(test, feature = "test-util"))]
@@ -135,18 +129,18 @@ impl Engine {
             }
             match last_error {
                 None => return Ok(replies.into_iter().flatten().collect()),
-                Some(_) if tries < 2 => self.load_script().map_err(|error| self.describe(error))?,
+                Some(_) if tries < 2 => self.load_script()?,
                 Some(error) => return Err(self.describe(error)),
             }
             tries += 1;
         }
     }
 
-    fn load_script(&mut self) -> Result<(), RedisError> {
+    pub(super) fn load_script(&mut self) -> Result<(), StoreError> {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
-        let name = self.ask_one(load)?;
-        self.script = wire::text(&name).ok_or_else(not_ours)?.to_owned();
+        let name = self.ask_one(load).map_err(|error| self.describe(error))?;
+        self.script = wire::text(&name).ok_or_else(|| self.describe(not_ours()))?.to_owned();
         Ok(())
     }
 
