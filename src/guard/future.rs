@@ -165,16 +165,16 @@ where
             return self.poll_guard(context);
         };
         // At once as what is returned: a response is large, and moved as seldom as can be.
-        let mut outcome = future
-            .poll(context)
-            .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        let poll = || future.poll(context).map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        if !this.reservation.is_some() {
+            return poll();
+        }
+        let mut outcome = poll();
         if let Poll::Ready(outcome) = &mut outcome {
-            if this.reservation.is_some() {
-                if this.reservation.needs_inspection() || may_tell(outcome) {
-                    finish(this.reservation, outcome);
-                }
-                this.reservation.end();
+            if this.reservation.needs_inspection() || may_tell(outcome) {
+                finish(this.reservation, outcome);
             }
+            this.reservation.end();
         }
         outcome
     }
