@@ -40,6 +40,7 @@ impl Scope {
     }
 
     /// What a request that stores `bytes` takes, unless it could never fit.
+    #[inline(always)]
     pub(super) fn amount(&self, bytes: u64, priority: Priority) -> Result<u64, Reason> {
         let amount = self.model.total(bytes);
         let ceiling = self.account.ceiling();

@@ -123,14 +123,14 @@ pub(crate) struct ChargeModel {
     charge: Charge,
     model: SizeModel,
     block_size: u32,
-    /// Where the model is the default and a block a power of two, as on any disk, that power; 0 elsewhere. A division
-    /// costs as much as all the rest.
+    /// Where whole bodies are charged by the default model and a block is a power of two, as on any disk, that power; 0
+    /// elsewhere. A division costs as much as all the rest.
     shift: u8,
 }
 
 impl ChargeModel {
     pub(crate) fn new(charge: Charge, model: SizeModel, block_size: u32) -> Self {
-        let is_usual = model.scaled_factor == UNIT && model.overhead.is_none();
+        let is_usual = charge == Charge::All && model.scaled_factor == UNIT && model.overhead.is_none();
         let is_usual = is_usual && block_size.is_power_of_two() && u64::from(block_size) >= SMALLEST_BLOCK;
         Self {
             charge,
@@ -149,23 +149,23 @@ impl ChargeModel {
     /// What a request takes that stores `bytes` in all.
     #[inline(always)]
     pub(crate) fn total(&self, bytes: u64) -> u64 {
-        match self.charge {
-            Charge::All => self.size_of(bytes),
-            Charge::Window(window) => self.size_of(bytes.min(window)),
-            Charge::Each(units) => units,
-            Charge::Nothing => 0,
-        }
-    }
-
-    #[inline(always)]
-    fn size_of(&self, bytes: u64) -> u64 {
         if self.shift == 0 || bytes > u64::MAX / 2 {
-            return self.model.size_of(bytes, self.block_size);
+            return self.total_slow(bytes);
         }
         let block = 1 << self.shift;
         let pieces = (bytes >> self.shift).saturating_sub(PIECES_IN_PLACE);
         // Rounded up, and one block more.
         (bytes + pieces * BYTES_A_PIECE + 2 * block - 1) & !(block - 1)
+    }
+
+    #[inline(never)]
+    fn total_slow(&self, bytes: u64) -> u64 {
+        match self.charge {
+            Charge::All => self.model.size_of(bytes, self.block_size),
+            Charge::Window(window) => self.model.size_of(bytes.min(window), self.block_size),
+            Charge::Each(units) => units,
+            Charge::Nothing => 0,
+        }
     }
 
     /// What is certainly on the resource once `bytes` were written: never more than [`total`](Self::total), and nothing

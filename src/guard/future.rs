@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderMap, Request, Response};
@@ -49,10 +49,16 @@ pin_project! {
     #[project = Projected]
     enum Kind<F, S, B> {
         Inner { #[pin] future: F },
-        Refused { refused: Option<Refused> },
-        // Boxed, because it is large and rare.
-        Waiting { pending: Box<Pending<S, B>> },
+        // None once it is ready.
+        Guard { answer: Option<Answer<S, B>> },
     }
+}
+
+/// What the guard itself does before the inner service is called, or in its place.
+enum Answer<S, B> {
+    Refused(Refused),
+    /// Boxed, because it is large and rare.
+    Waiting(Box<Pending<S, B>>),
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -82,17 +88,16 @@ where
     }
 
     pub(super) fn refused(refused: Refused) -> Self {
-        Self {
-            kind: Kind::Refused { refused: Some(refused) },
-            reservation: ResponseReservation::none(),
-        }
+        Self::guard(Answer::Refused(refused))
     }
 
     pub(super) fn waiting(pending: Pending<S, B>) -> Self {
+        Self::guard(Answer::Waiting(Box::new(pending)))
+    }
+
+    fn guard(answer: Answer<S, B>) -> Self {
         Self {
-            kind: Kind::Waiting {
-                pending: Box::new(pending),
-            },
+            kind: Kind::Guard { answer: Some(answer) },
             reservation: ResponseReservation::none(),
         }
     }
@@ -163,16 +168,16 @@ where
             return self.poll_guard(context);
         };
         // At once as what is returned: a response is large, and moved as seldom as can be.
-        let mut outcome = future
-            .poll(context)
-            .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        let poll = || future.poll(context).map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        if !this.reservation.is_some() {
+            return poll();
+        }
+        let mut outcome = poll();
         if let Poll::Ready(outcome) = &mut outcome {
-            if this.reservation.is_some() {
-                if this.reservation.needs_inspection() || may_tell(outcome) {
-                    finish(this.reservation, outcome);
-                }
-                this.reservation.end();
+            if this.reservation.needs_inspection() || may_tell(outcome) {
+                finish(this.reservation, outcome);
             }
+            this.reservation.end();
         }
         outcome
     }
@@ -195,20 +200,24 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
-        match self.as_mut().project().kind.project() {
-            Projected::Refused { refused } => {
-                let Refused { response, kept } = refused.take().expect("polled after it was ready");
-                Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))))
+        if let Projected::Guard { answer } = self.as_mut().project().kind.project() {
+            match answer.take().expect("polled after it was ready") {
+                Answer::Refused(Refused { response, kept }) => {
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::refusal(body, kept))));
+                }
+                Answer::Waiting(mut pending) => {
+                    let Poll::Ready(outcome) = pending.poll(context) else {
+                        *answer = Some(Answer::Waiting(pending));
+                        return Poll::Pending;
+                    };
+                    let (mut call, decided) = outcome.expect("polled after it was ready");
+                    let shared = &pending.shared;
+                    let next = Self::decided(shared, &mut call.inner, call.request, &call.estimate, decided);
+                    self.set(next);
+                }
             }
-            Projected::Waiting { pending } => {
-                let (mut call, decided) = ready!(pending.poll(context)).expect("polled after it was ready");
-                let shared = pending.shared.clone();
-                let next = Self::decided(&shared, &mut call.inner, call.request, &call.estimate, decided);
-                self.set(next);
-                self.poll(context)
-            }
-            Projected::Inner { .. } => self.poll(context),
         }
+        self.poll(context)
     }
 }
 

@@ -135,7 +135,7 @@ where
         if this.reservation.relay(bytes) {
             return polled;
         }
-        self.pay(polled, Growth::new(bytes), context)
+        self.pay(polled, bytes, context)
     }
 
     #[inline]
@@ -175,7 +175,16 @@ where
     /// Pays for a frame before it is handed on.
     #[cold]
     #[inline(never)]
-    fn pay(mut self: Pin<&mut Self>, polled: Polled<B>, growth: Growth, context: &Context<'_>) -> Polled<B> {
+    fn pay(mut self: Pin<&mut Self>, polled: Polled<B>, bytes: u64, context: &Context<'_>) -> Polled<B> {
+        if self.as_mut().project().reservation.grow_ahead(bytes) {
+            return polled;
+        }
+        self.grow_for(polled, Growth::new(bytes), context)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow_for(mut self: Pin<&mut Self>, polled: Polled<B>, growth: Growth, context: &Context<'_>) -> Polled<B> {
         match self.as_mut().grow(growth, context) {
             Grown::Paid => polled,
             Grown::Refused(error) => Poll::Ready(Some(Err(error))),
@@ -197,7 +206,7 @@ where
         let frame = frame.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Nothing but such frames is put there.
         let polled = frame.downcast().map_or(Poll::Ready(None), |polled| *polled);
-        self.pay(polled, growth, context)
+        self.grow_for(polled, growth, context)
     }
 }
 

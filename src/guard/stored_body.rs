@@ -36,7 +36,7 @@ thread_local! {
 }
 
 /// Puts a body into a box.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn store<B: 'static>(body: B, release: Release<B>) -> Boxed<B> {
     match with_boxes(Vec::pop).flatten() {
         Some(mut stored) => {

@@ -75,6 +75,7 @@ impl Slot {
 
     /// Takes of every scope what a body of `bytes` needs beyond what is held. After a failure, what the earlier scopes gave is
     /// to be [refunded](Self::refund_beyond).
+    #[inline(always)]
     pub(super) fn extend(&self, bytes: u64) -> Result<(), Shortage> {
         let priority = self.priority();
         let closed = self.closing().written();

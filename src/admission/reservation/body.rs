@@ -110,7 +110,8 @@ impl BodyReservation {
         self.set_relayed(relayed);
     }
 
-    /// Counts a frame before it is handed on. `false` if that is not all there is to do: then [`grow`](Self::grow) does it.
+    /// Counts a frame before it is handed on. `false` if it is not paid for: then
+    /// [`grow_ahead`](Self::grow_ahead) pays.
     #[inline(always)]
     pub(crate) fn relay(&mut self, frame: u64) -> bool {
         let is_quiet = frame < self.quiet;
@@ -118,6 +119,30 @@ impl BodyReservation {
             self.quiet -= frame;
         }
         is_quiet
+    }
+
+    /// Reserves for a frame and some more ahead, and then counts the frame, where no store has to be asked. `false` if
+    /// that does not fit: then [`grow`](Self::grow) decides.
+    #[inline(never)]
+    pub(crate) fn grow_ahead(&mut self, frame: u64) -> bool {
+        let needed = self.relayed().saturating_add(frame);
+        if let Some(slot) = self.reservation.slot() {
+            let reserved = slot.reserved.load(Relaxed);
+            let exceptions = slot.exceptions();
+            if needed > reserved && exceptions & UNBOUND == 0 {
+                let ahead = self.ahead(needed, reserved);
+                if exceptions & CHARGES_TENANTS != 0 || ahead < needed {
+                    return false;
+                }
+                if slot.extend(ahead).is_err() {
+                    slot.refund_beyond(reserved);
+                    return false;
+                }
+                slot.reserved.store(ahead, Relaxed);
+            }
+        }
+        self.set_relayed(needed);
+        true
     }
 
     fn ahead(&self, needed: u64, reserved: u64) -> u64 {
@@ -137,10 +162,6 @@ impl BodyReservation {
             return Poll::Ready(Ok(()));
         };
         let reserved = slot.reserved.load(Relaxed);
-        if needed <= reserved || slot.exceptions() & UNBOUND != 0 {
-            self.set_relayed(needed);
-            return Poll::Ready(Ok(()));
-        }
         loop {
             let mut denied = None;
             if let Some((at, waiter)) = &growth.waits {

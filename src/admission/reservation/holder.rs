@@ -79,9 +79,14 @@ impl Drop for Reservation {
 #[inline(never)]
 fn give_up(mut slot: SlotArc<Slot>) {
     if is_alone(&mut slot) {
-        slot.end();
-        kept::keep(slot);
+        end(slot);
     }
+}
+
+#[inline(never)]
+fn end(slot: SlotArc<Slot>) {
+    slot.end();
+    kept::keep(slot);
 }
 
 impl fmt::Debug for Reservation {

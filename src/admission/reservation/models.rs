@@ -57,7 +57,7 @@ fn relay(body: &mut BodyReservation, bytes: u64) {
     if body.before_frame() {
         body.close_written();
     }
-    if !body.relay(bytes) {
+    if !body.relay(bytes) && !body.grow_ahead(bytes) {
         let outcome = body.grow(&mut Growth::new(bytes), &Context::from_waker(Waker::noop()));
         assert!(matches!(outcome, Poll::Ready(Ok(()))), "paid for");
     }
