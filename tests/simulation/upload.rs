@@ -85,7 +85,12 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        drop(self.body.take());
+        let body = self.body.take();
+        // A body can tell that nothing more comes before it was asked. One that was cut off only seems to end.
+        if self.plan.facts().cut.is_none() {
+            self.plan.facts().client.is_done |= body.as_ref().is_some_and(Body::is_end_stream);
+        }
+        drop(body);
         self.plan.facts().is_released = true;
     }
 }
