@@ -134,6 +134,22 @@ async fn dropped_body_is_kept_until_its_refusal_is_sent() {
     }
 }
 
+/// On a full disk refusals come first, and their bodies leave boxes behind that are used again.
+#[tokio::test]
+async fn dropped_body_is_kept_after_a_refusal_too() {
+    let small = FakeResource::new(1 << 40, 10);
+    let refused = layer(&small).layer(service_fn(reads_all));
+    let (upload, _watch) = watched(ScriptedBody::new().data(1000).telling_length(1000));
+    assert_eq!(refused.oneshot(put(upload)).await.unwrap().status(), 507);
+
+    let disk = disk_with_room();
+    let layer = layer(&disk);
+    let reply = || Ok(marked());
+    let (response, watch) = reply_after_drop(&layer, sending(), Version::HTTP_11, Drops::Here, reply).await;
+    assert_eq!(response.status(), 507);
+    assert!(watch.is_alive(), "before the answer is sent");
+}
+
 /// The body may be needed up to the response and no longer: its client may have more requests to send.
 #[tokio::test]
 async fn dropped_body_goes_with_an_admitted_response() {

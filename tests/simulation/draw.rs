@@ -73,6 +73,7 @@ impl Draw<'_> {
     fn method(&mut self, rules: &Rules) -> Method {
         let copies = rules.classifies && (self.fault == Fault::CopiesExceedTheirClaim || self.dice.one_in(12));
         let name = match self.dice.below(40) {
+            _ if self.fault == Fault::HandlersKeepTooMuch => "PUT",
             0 | 1 => "GET",
             _ if copies => "COPY",
             2 | 3 => "MKCOL",
@@ -229,6 +230,7 @@ impl Draw<'_> {
         let dice = &mut *self.dice;
         plan.style = match dice.below(20) {
             _ if plan.adds > 0 => Style::Adds,
+            _ if self.fault == Fault::HandlersKeepTooMuch => Style::Stores,
             _ if self.fault == Fault::HandlesAreDroppedEarly => Style::WritesLater,
             0 | 1 => Style::Ignores,
             2 | 3 => Style::HandsOver,

@@ -248,6 +248,31 @@ async fn a_body_under_way_waits_when_reports_become_refusals() {
     assert!(error.refusal().is_some());
 }
 
+/// What a body is paid for and what its tenants are charged is the same, whatever changes while it waits.
+#[tokio::test]
+async fn a_minimum_raised_while_waiting_is_charged() {
+    let World { ledger, .. } = world();
+    let guard = charging(&ledger).minimum_charge(1000).build().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let hands_on = move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    };
+    let service = guard.layer(service_fn(hands_on));
+    let mut upload = pin!(service.oneshot(request(Method::PUT, "/", chunks(&[600_000]))));
+    assert!(poll(upload.as_mut()).is_pending());
+    let live = guard.live_settings();
+    live.update(|settings| settings.layer = settings.layer.minimum_charge(1 << 20))
+        .unwrap();
+    while ledger.step() {}
+    assert!(matches!(poll(upload), Poll::Ready(Ok(_))));
+    let mut body = receiver.recv().unwrap();
+    while !matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))) {
+        assert!(ledger.step(), "the store is asked");
+    }
+    assert!(usage(&ledger).1 >= 600_000, "{:?}", usage(&ledger));
+}
+
 #[tokio::test]
 async fn two_accounts_of_which_one_waits_are_charged_both_or_none() {
     let World { ledger, .. } = world();
