@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::yield_now;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Guarded, Linger, Reason, StorageFailure, StorageGuardLayer,
+    Guarded, Linger, Reason, Reservation, StorageFailure, StorageGuardLayer,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -266,4 +266,44 @@ async fn kept_body_holds_no_room_after_the_response() {
     let report = disk.report();
     assert_eq!((report.held, report.unseen), (0, 1 << 20));
     drop(response);
+}
+
+/// The client still has to read the refusal.
+#[tokio::test]
+async fn body_cut_off_after_the_response_is_kept() {
+    let disk = FakeResource::new(1 << 40, 1000);
+    let layer = layer(&disk);
+    let mut body = in_hand(&layer, sending()).await;
+    assert!(body.frame().await.unwrap().is_err());
+    drop(body);
+    assert_eq!(layer.report().lingering, 1);
+}
+
+/// A handle keeps the room but not the connection.
+#[tokio::test]
+async fn handle_keeps_no_dropped_body() {
+    for (drops_first, answers) in [(true, true), (true, false), (false, true), (false, false)] {
+        let disk = disk_with_room();
+        let layer = guarding(disk.resource()).expose_reservation(true).build().unwrap();
+        let (upload, watch) = watched(sending());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let service = layer.layer(service_fn(move |request: Request<Guarded<Watched>>| {
+            let handle = request.extensions().get::<Reservation>().unwrap().clone();
+            let body = Some(request.into_body()).filter(|_| !drops_first);
+            sender.send((handle, body)).unwrap();
+            async move {
+                if !answers {
+                    pending::<()>().await;
+                }
+                Reply::Ok(Response::default())
+            }
+        }));
+        let mut response = Box::pin(service.oneshot(put(upload)));
+        assert_eq!(futures_util::poll!(response.as_mut()).is_ready(), answers);
+        let (_handle, body) = receiver.recv().unwrap();
+        assert_eq!(watch.is_alive(), !(drops_first && answers));
+        drop(response);
+        drop(body);
+        assert!(!watch.is_alive(), "{drops_first} {answers}");
+    }
 }
