@@ -86,7 +86,11 @@ impl Admission {
 
     /// The same as [`reserve`](Self::reserve), on the accounts of tenants as well: first theirs, then the resources'.
     pub(crate) fn admit_for(&self, claim: &Claim, names: &TenantNames<'_>) -> Decision {
-        let bytes = self.charged_bytes(claim);
+        let claim = &Claim {
+            bytes: self.charged_bytes(claim),
+            ..*claim
+        };
+        let bytes = claim.bytes;
         // Before anybody is charged; the reservation looks again.
         if let Some(reason) = self.rules().limits.excludes(claim, bytes) {
             return Decision::Refused(self.refusal(claim, Shortage::of_none(reason)));
@@ -98,7 +102,7 @@ impl Admission {
                 Err(refusal) => Decision::Refused(refusal),
             },
             Err(Shortfall::Waits(at, waiter)) => {
-                let pending = PendingAdmission::new(claim, bytes, names, charges, (at, waiter));
+                let pending = PendingAdmission::new(claim, names, charges, (at, waiter));
                 Decision::Waits(Box::new(pending))
             }
             Err(Shortfall::Denied(at, denied)) => {
@@ -119,23 +123,28 @@ impl Admission {
         let (claim, names) = pending.claim();
         Poll::Ready(match outcome {
             Ok(charges) => self.reserve_charged(claim, charges),
-            Err(refusal) => Err(self.permanent_first(claim, self.charged_bytes(claim), Some(names), refusal)),
+            Err(refusal) => Err(self.permanent_first(claim, claim.bytes, Some(names), refusal)),
         })
     }
 
-    /// If the resources have not enough, the charges are dropped and so given back.
+    /// Reserves of the resources what is charged to tenants already. If they have not enough, the charges are dropped and so
+    /// given back.
     fn reserve_charged(&self, claim: &Claim, charges: TenantCharges) -> Result<Admitted, Refusal> {
         let reserved = self.context.figures.reserve(claim);
         let reservation = reserved.map_err(|shortage| self.refusal(claim, shortage))?;
-        reservation.charge(charges);
+        reservation.charge(charges, claim.bytes);
         Ok(split(reservation))
     }
 
     /// Admits a request whatever its claim is: tenants are charged, and nothing is reserved of resources.
     pub(crate) fn admit_unchecked(&self, claim: &Claim, names: &TenantNames<'_>) -> Admitted {
         let mut charges = TenantCharges::new(self.context.rules(), claim.stored_elsewhere);
-        charges.charge_unchecked(names, self.charged_bytes(claim));
-        self.reserve_nothing(claim, charges)
+        let claim = Claim {
+            bytes: self.charged_bytes(claim),
+            ..*claim
+        };
+        charges.charge_unchecked(names, claim.bytes);
+        self.reserve_nothing(&claim, charges)
     }
 
     /// Follows an exempt request, whose response may say that something was freed.
@@ -147,7 +156,7 @@ impl Admission {
 
     fn reserve_nothing(&self, claim: &Claim, charges: TenantCharges) -> Admitted {
         let reservation = self.context.figures.reserve_nothing(claim);
-        reservation.charge(charges);
+        reservation.charge(charges, claim.bytes);
         split(reservation)
     }
 

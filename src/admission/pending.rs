@@ -16,9 +16,8 @@ use crate::{
 /// An admission that waits for a ledger's store. Dropping it gives everything back.
 #[derive(Debug)]
 pub(crate) struct PendingAdmission {
+    /// With the minimum charge in its bytes.
     claim: Claim,
-    /// With the minimum charge.
-    bytes: u64,
     names: TenantNames<'static>,
     charges: TenantCharges,
     waits: Option<(usize, Arc<Waiter>)>,
@@ -27,7 +26,6 @@ pub(crate) struct PendingAdmission {
 impl PendingAdmission {
     pub(super) fn new(
         claim: &Claim,
-        bytes: u64,
         names: &TenantNames<'_>,
         charges: TenantCharges,
         waits: (usize, Arc<Waiter>),
@@ -35,7 +33,6 @@ impl PendingAdmission {
         let owned = |name: &Option<Cow<'_, str>>| name.as_ref().map(|name| Cow::Owned(name.clone().into_owned()));
         Self {
             claim: *claim,
-            bytes,
             names: std::array::from_fn(|at| names.get(at).and_then(owned)),
             charges,
             waits: Some(waits),
@@ -56,8 +53,8 @@ impl PendingAdmission {
             if let Err(denied) = outcome {
                 return Poll::Ready(Err(self.refusal(rules, at, denied)));
             }
-            self.charges.add_granted(at, self.bytes);
-            match self.charges.reserve(&self.names, self.bytes) {
+            self.charges.add_granted(at, self.claim.bytes);
+            match self.charges.reserve(&self.names, self.claim.bytes) {
                 Ok(()) => break,
                 Err(Shortfall::Waits(at, waiter)) => self.waits = Some((at, waiter)),
                 Err(Shortfall::Denied(at, denied)) => return Poll::Ready(Err(self.refusal(rules, at, denied))),
@@ -68,7 +65,7 @@ impl PendingAdmission {
 
     fn refusal(&self, rules: &Rules, at: usize, denied: Denied) -> Refusal {
         let name = self.names.get(at).and_then(Option::as_deref).unwrap_or_default();
-        rules.tenant_refusal(denied, at, name, self.bytes)
+        rules.tenant_refusal(denied, at, name, self.claim.bytes)
     }
 }
 
@@ -76,7 +73,7 @@ impl Drop for PendingAdmission {
     fn drop(&mut self) {
         if let Some((at, waiter)) = self.waits.take() {
             if waiter.abandon() {
-                self.charges.add_granted(at, self.bytes);
+                self.charges.add_granted(at, self.claim.bytes);
             }
         }
     }

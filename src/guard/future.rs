@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     BoxError,
-    admission::{Admitted, BodyReservation, ResponseReservation, StorageFailure},
+    admission::{BodyReservation, ResponseReservation, StorageFailure},
     capacity::Refusal,
     respond::{Estimate, HeadRef, LateContext},
 };
@@ -115,7 +115,17 @@ where
         B: Body + Send + 'static,
     {
         let (body, response) = match decided {
-            Decided::Admitted(admitted) => remember(shared, &mut request, estimate, admitted),
+            Decided::Admitted((body, response)) => {
+                remember(&shared.answering, &request, estimate, &response);
+                if shared.exposes_reservation {
+                    if let Some(handle) = response.expose() {
+                        request.extensions_mut().insert(handle);
+                    }
+                }
+                // The body of an exempt request does not count, only what its response frees.
+                let counts = estimate.claim.is_some();
+                (if counts { body } else { BodyReservation::none() }, response)
+            }
             Decided::Untracked => (BodyReservation::none(), ResponseReservation::none()),
             // The inner service stays as ready as it was; a permit that it took goes with it.
             Decided::Refused(refusal) => {
@@ -126,28 +136,19 @@ where
     }
 }
 
-/// Notes what a late answer will need, and gives the handler its handle.
+/// Notes what a late answer will need.
 #[inline(always)]
-fn remember<B>(shared: &Shared, request: &mut Request<B>, estimate: &Estimate, admitted: Admitted) -> Admitted {
-    let (body, response) = admitted;
-    let writer = &shared.answering.answers;
-    let LateContext { dialect, head } = writer.late_context(HeadRef::of(request), estimate.dialect);
+pub(super) fn remember<B>(
+    answering: &Answering,
+    request: &Request<B>,
+    estimate: &Estimate,
+    response: &ResponseReservation,
+) {
+    let LateContext { dialect, head } = answering.answers.late_context(HeadRef::of(request), estimate.dialect);
     response.set_note(u8::from(is_http1(request.version())) | dialect << DIALECT_SHIFT);
     if let Some(head) = head {
         response.keep_head(head);
     }
-    if shared.exposes_reservation {
-        if let Some(handle) = response.expose() {
-            request.extensions_mut().insert(handle);
-        }
-    }
-    // The body of an exempt request does not count, only what its response frees.
-    let body = if estimate.claim.is_some() {
-        body
-    } else {
-        BodyReservation::none()
-    };
-    (body, response)
 }
 
 /// `S: Clone`, because a waiting request takes the ready service and leaves a clone. `S::Error: 'static`, because an error
@@ -168,7 +169,11 @@ where
             return self.poll_guard(context);
         };
         // At once as what is returned: a response is large, and moved as seldom as can be.
-        let poll = || future.poll(context).map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)));
+        let poll = || {
+            future
+                .poll(context)
+                .map(|outcome| outcome.map(|response| response.map(ResponseBody::inner)))
+        };
         if !this.reservation.is_some() {
             return poll();
         }

@@ -11,6 +11,7 @@ use tower::Service;
 use super::{
     Guarded, ResponseBody, ResponseFuture,
     answering::HTTP1,
+    future::remember,
     linger::is_http1,
     pending::{Call, Pending},
     shared::{Decision, Shared},
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     admission::{BodyReservation, ResponseReservation, Shortage},
     capacity::Claim,
-    respond::{Estimate, HeadRef},
+    respond::{Class, Estimate, HeadRef},
 };
 
 /// A service behind a [`StorageGuardLayer`](super::StorageGuardLayer).
@@ -74,7 +75,7 @@ where
         let (body, response) = match *request.method() {
             Method::PUT | Method::POST | Method::PATCH if shared.decides_by_length => {
                 let Some(bytes @ 1..) = request.body().size_hint().exact() else {
-                    return self.call_slow(request);
+                    return self.call_by_headers(request);
                 };
                 let claim = Claim {
                     bytes,
@@ -98,7 +99,26 @@ where
 }
 
 impl<S> StorageGuard<S> {
-    /// Any request whose method and length alone do not decide.
+    /// A request whose headers tell what its method and length do not.
+    #[inline(never)]
+    fn call_by_headers<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<Guarded<B>>, Response = Response<R>> + Clone,
+        B: Body + Send + 'static,
+    {
+        let shared = &*self.shared;
+        let estimate = shared.estimate(Class::Stores, HeadRef::of(&request), request.body());
+        let claim = estimate.claim.unwrap_or_default();
+        match shared.admission.reserve(&claim) {
+            Ok((body, response)) => {
+                remember(&shared.answering, &request, &estimate, &response);
+                ResponseFuture::forward(&mut self.inner, request, body, response)
+            }
+            Err(shortage) => self.deny(request, &claim, shortage),
+        }
+    }
+
+    /// Any request for which settings decide.
     #[inline(never)]
     fn call_slow<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S, B>
     where

@@ -68,6 +68,11 @@ impl Shared {
         is_exempt || !self.enabled
     }
 
+    #[inline(always)]
+    pub(super) fn estimate(&self, class: Class, head: HeadRef<'_>, body: &impl Body) -> Estimate {
+        respond::estimate(class, head, body, &self.length_hints)
+    }
+
     /// Estimates what a request stores, and decides about it. `parts` are there if a setting needs them.
     #[inline(always)]
     pub(super) fn decide<B: Body>(&self, head: HeadRef<'_>, parts: Option<&Parts>, body: &B) -> (Estimate, Decision) {
@@ -75,7 +80,7 @@ impl Shared {
             (Some(classifier), Some(parts)) => classifier.classify(parts),
             _ => class_of(head.method()),
         };
-        let mut estimate = respond::estimate(class, head, body, &self.length_hints);
+        let mut estimate = self.estimate(class, head, body);
         let decision = match &mut estimate.claim {
             None => Decision::Decided(self.decide_exempt(head, parts)),
             Some(claim) => {

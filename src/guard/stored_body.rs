@@ -43,6 +43,8 @@ pub(super) fn store<B: 'static>(body: B, release: Release<B>) -> Boxed<B> {
             let mut this = stored.as_mut().project();
             this.body.set(Some(body));
             *this.is_ended = false;
+            // The box may come from a body that is released in another way.
+            *this.release = release;
             stored
         }
         None => Box::pin(StoredBody {

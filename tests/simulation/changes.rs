@@ -2,10 +2,7 @@
 
 use tower_storage_guard::{Floor, Limit};
 
-use crate::{
-    site::Fault,
-    world::{World, write_buffer},
-};
+use crate::{setup::write_buffer, site::Fault, world::World};
 
 impl World {
     pub(crate) fn reload_floor(&self) {
@@ -33,7 +30,7 @@ impl World {
             0 => rules.maximum = rules.minimum + site.below(20 << 20),
             1 => rules.minimum = site.below(100_000).min(rules.maximum),
             2 => rules.buffer = write_buffer(site),
-            _ if site.fault == Fault::None => rules.report_only = site.one_in(4),
+            _ if site.fault == Fault::None => rules.report_only = site.one_in(8),
             _ => {}
         }
         if rules.report_only {

@@ -26,8 +26,6 @@ pub(crate) struct Disk {
     /// More than fits may have been admitted, because that is what the settings say.
     pub(crate) is_tainted: bool,
     pub(crate) fullest: u64,
-    /// Bytes that requests closed, and when a measurement took them up.
-    pub(crate) closed: Vec<(u64, Option<u64>)>,
     before: Option<Reading>,
 }
 
@@ -60,7 +58,6 @@ impl Disk {
             is_measured: false,
             is_tainted: false,
             fullest: 0,
-            closed: Vec::new(),
             before: None,
         }
     }
@@ -150,7 +147,7 @@ impl Disk {
     }
 
     /// A reading that was taken then has been told.
-    pub(crate) fn told(&mut self, then: u64) {
+    pub(crate) fn arrived(&mut self, then: u64) {
         self.foreign.retain(|change| change.due > then);
     }
 

@@ -1,16 +1,12 @@
-//! When everybody is gone, all comes back, and the accounts say what is on the disks.
+//! After the last request all room comes back, and the accounts equal the disks.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use crate::world::World;
 
 impl World {
-    pub(crate) fn end(self: &Arc<Self>) {
-        self.site
-            .say(|| "everything works again, and nobody comes any more".to_owned());
+    /// Everything works again.
+    pub(crate) fn mend(&self) {
         for disk in &self.site.disks {
             disk.lock().unwrap().fails = false;
         }
@@ -18,16 +14,21 @@ impl World {
             store.recover();
             store.lose_replies(0);
         }
-        self.finish_all();
-        drop(self.runtime.lock().unwrap().take());
+    }
+
+    /// Compares the accounts with the disks when all requests are over.
+    pub(crate) fn end(&self) {
         self.site.is_quiet.store(true, Relaxed);
         self.look_at_requests();
         self.look_at_disks();
         self.look_at_ledgers();
     }
 
-    /// Whoever can finish does; whoever waits for a client that is silent is given up.
-    fn finish_all(&self) {
+    /// Finishes every task, and gives up those that wait for a silent client.
+    pub(crate) fn finish_all(&self) {
+        self.site
+            .say(|| "everything works again, and no request comes any more".to_owned());
+        self.mend();
         for round in 0..400 {
             while self.poll_one() {}
             if self.tasks.lock().unwrap().is_empty() {
@@ -35,27 +36,24 @@ impl World {
             }
             self.site.clock.advance(Duration::from_millis(50));
             self.ask_stores();
-            // By then nobody can be waiting for a store.
+            // By then no task can be waiting for a store.
             if round > 100 {
                 break;
             }
         }
         for task in std::mem::take(&mut *self.tasks.lock().unwrap()) {
             self.site.check(!task.is_woken(), || "a task never ends".to_owned());
-            let waits_for_client = task
-                .plan
-                .as_ref()
-                .is_none_or(|plan| self.facts(plan, |facts| facts.hangs));
-            self.site.check(waits_for_client, || {
-                format!("#{} was not woken", task.plan.as_ref().map_or(0, |plan| plan.number))
-            });
+            let waits_for_client = task.plan.facts().client.hangs;
+            self.site
+                .check(waits_for_client, || format!("#{} was not woken", task.plan.number));
             self.finish(task);
         }
     }
 
     fn look_at_requests(&self) {
         for plan in self.plans.lock().unwrap().iter() {
-            let (answers, is_gone) = self.facts(plan, |facts| (facts.answers, facts.body_is_gone));
+            let facts = plan.facts();
+            let (answers, is_gone) = (facts.answers, facts.body_is_gone);
             self.site
                 .check(answers <= 1, || format!("#{} got {answers} answers", plan.number));
             self.site
@@ -67,7 +65,7 @@ impl World {
         for (at, resource) in self.resources.iter().enumerate() {
             let held = resource.report().held;
             self.site
-                .check(held == 0, || format!("disk {at}: {held} bytes are held by nobody"));
+                .check(held == 0, || format!("disk {at}: {held} bytes are held by no request"));
             let lag = Duration::from_millis(self.site.disk(at).lag);
             // The first takes up what closed last; by the second that has shown.
             for _ in 0..2 {
@@ -105,7 +103,7 @@ impl World {
                     .iter()
                     .filter(|plan| plan.tenant.is_some_and(|tenant| book.account(tenant) == account));
                 let charged = own.map(|plan| {
-                    let charged = self.facts(plan, |facts| facts.charged());
+                    let charged = plan.facts().stored(&plan.claim);
                     self.site
                         .say(|| format!("#{} changed what {name} has by {charged}", plan.number));
                     charged

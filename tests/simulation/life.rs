@@ -1,46 +1,41 @@
 //! What happens, step by step.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use tower::Service;
-use tower_storage_guard::Refusal;
+use tower_storage_guard::Reason;
 
 use crate::{
+    draw::{Draw, Drawn},
     handler::Planned,
-    plan::{self, Decision, Plan, Upload},
+    plan::{Claim, Decision, Facts, Plan},
     site::Fault,
+    storing::pause,
     task::{Polled, Task},
-    world::World,
+    upload::Upload,
+    world::{Rules, World},
 };
 
 /// So many requests are under way at most.
 const CROWD: usize = 12;
 
-/// Between two measurements under steady traffic.
-pub(crate) const STEADY: Duration = Duration::from_millis(11);
-
 impl World {
     pub(crate) fn step(self: &Arc<Self>) {
-        let time = match self.habits.drips {
-            true => STEADY,
-            false => Duration::from_millis(self.site.below(12)),
-        };
-        self.site.clock.advance(time);
-        if self.habits.drips {
-            self.drip();
-            self.sample(0);
-        }
+        self.site
+            .clock
+            .advance(std::time::Duration::from_millis(self.site.below(12)));
         match self.site.below(100) {
             0..=19 => self.arrive(),
             20..=69 => (0..1 + self.site.below(10)).for_each(|_| _ = self.poll_one()),
             70..=79 => self.sample(self.site.below(self.resources.len() as u64) as usize),
             80..=84 => self.others_write(),
             85 => self.abort(),
-            // Now and then somebody makes a lot of room, so that large bodies come in again.
+            // Now and then a lot of room becomes free, so that large bodies fit again.
             86 => (0..self.site.below(12)).for_each(|_| self.others_delete()),
             87..=90 if self.site.one_in(4) => self.reload_floor(),
+            87..=90 if self.site.one_in(4) => self.reload_layer(),
             91 => self.reload_layer(),
             92 => self.break_or_mend(),
             93 | 94 => self.check_ages(),
@@ -54,7 +49,9 @@ impl World {
     pub(crate) fn meanwhile(&self, steps: u64) {
         for _ in 0..steps {
             self.site.count("requests while the probe looks");
-            self.site.clock.advance(Duration::from_millis(self.site.below(30)));
+            self.site
+                .clock
+                .advance(std::time::Duration::from_millis(self.site.below(30)));
             match self.site.below(20) {
                 0..=14 => (0..1 + self.site.below(8)).for_each(|_| _ = self.poll_one()),
                 15 => self.others_delete(),
@@ -66,66 +63,60 @@ impl World {
         }
     }
 
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.tasks.lock().unwrap().len() >= CROWD
+    }
+
     fn arrive(self: &Arc<Self>) {
-        if self.tasks.lock().unwrap().len() >= CROWD {
+        if self.is_crowded() {
             return;
         }
         let site = &self.site;
         let number = self.plans.lock().unwrap().len();
-        let layers: Vec<_> = self
-            .layers
-            .iter()
-            .map(|guard| plan::Terms {
-                buffer: guard.rules.lock().unwrap().buffer,
-                classifies: guard.classifies,
-            })
-            .collect();
+        let rules: Vec<Rules> = self.layers.iter().map(|guard| *guard.rules.lock().unwrap()).collect();
         let edges = self.edges();
-        let largest = site.disks[0].lock().unwrap().total * 2 / 3;
-        let (mut plan, mut request, notes) =
-            site.with_dice(|dice| plan::draw(dice, number, &layers, largest, &edges, self.habits, site.fault));
-        if !self.books.is_empty() && plan.copies.is_none() && site.one_in(8) {
+        let largest = site.disk(0).total * 2 / 3;
+        let drawn = site.with_dice(|dice| {
+            let mut draw = Draw {
+                dice,
+                rules: &rules,
+                largest,
+                edges: &edges,
+                fault: site.fault,
+            };
+            draw.request(number)
+        });
+        let Drawn {
+            mut plan,
+            mut request,
+            notes,
+        } = drawn;
+        if !self.books.is_empty() && site.one_in(8) {
             plan.method = Method::DELETE;
+            (plan.claim, plan.adds) = (Claim::default(), 0);
             *request.method_mut() = Method::DELETE;
             request.extensions_mut().insert(plan.clone());
+        } else {
+            notes.into_iter().for_each(|what| site.count(what));
         }
-        notes.into_iter().for_each(|what| site.count(what));
-        self.begin(plan, request);
+        self.send(plan, request);
     }
 
-    /// Sends a byte to the first disk, and sees it through.
-    fn drip(self: &Arc<Self>) {
-        let Some(layer) = self.layers.iter().position(|guard| guard.disks.contains(&0)) else {
-            return;
-        };
-        self.site.count("steady traffic on a lagging disk");
-        let number = self.plans.lock().unwrap().len();
-        let (plan, request) = plan::drip(number, layer);
-        self.begin(plan, request);
-        for _ in 0..50 {
-            let mut tasks = self.tasks.lock().unwrap();
-            let own = tasks
-                .iter()
-                .position(|task| task.plan.as_ref().is_some_and(|plan| plan.number == number));
-            let Some(at) = own else { return };
-            let task = tasks.swap_remove(at);
-            drop(tasks);
-            self.poll_task(task);
-        }
-    }
-
-    fn begin(self: &Arc<Self>, plan: Plan, request: Request<Upload>) {
-        let site = &self.site;
+    pub(crate) fn send(self: &Arc<Self>, plan: Plan, request: Request<Upload>) {
+        let (site, number) = (&self.site, plan.number);
         let guard = &self.layers[plan.layer];
         let before = self.standing(&plan);
-        let future = guard.service.lock().unwrap().call(request);
+        let future = self.attribute(&plan, || guard.service.lock().unwrap().call(request));
         let decision = self.decision(&before, &plan);
         site.say(|| {
-            let (number, method, layer, length) = (plan.number, &plan.method, plan.layer, plan.length);
-            format!(
-                "#{number} {method} layer {layer} {length:?} {:?}: {decision:?}",
-                plan.style
-            )
+            let Plan {
+                method,
+                layer,
+                claim,
+                style,
+                ..
+            } = &plan;
+            format!("#{number} {method} layer {layer} {claim:?} {style:?}: {decision:?}")
         });
         match decision {
             Decision::Refused(reason) => site.count(refused(reason.name())),
@@ -133,27 +124,28 @@ impl World {
             Decision::Open if plan.method == Method::GET => site.count("exempt"),
             _ => {}
         }
-        let minimum = guard.rules.lock().unwrap().minimum;
-        self.facts(&plan, |facts| {
-            (facts.decision, facts.minimum) = (Some(decision), minimum)
-        });
+        plan.facts().decision = Some(decision);
         self.judge(&plan, &before, decision);
+        self.judge_holdings(&plan);
         self.plans.lock().unwrap().push(plan.clone());
 
         let (world, asked) = (Arc::downgrade(self), plan.clone());
+        // Some clients are slow to read the answer.
+        let rest = site.below(2) * site.below(4);
         let task = async move {
             let outcome = future.await;
             let Some(world) = world.upgrade() else { return };
             let Ok(response) = outcome else { return };
-            world.facts(&asked, |facts| world.judge_answer(&asked, facts, &response));
+            world.judge_answer(&asked, &mut asked.facts(), &response);
             world
                 .site
                 .say(|| format!("#{} is answered {}", asked.number, response.status()));
             drop(world);
             let mut body = response.into_body();
             while let Some(Ok(_)) = body.frame().await {}
+            pause(rest).await;
         };
-        self.tasks.lock().unwrap().push(Task::new(task, Some(plan)));
+        self.tasks.lock().unwrap().push(Task::new(task, plan, true));
     }
 
     /// Where a byte more or less makes a difference now.
@@ -191,31 +183,38 @@ impl World {
     }
 
     fn poll_task(&self, mut task: Task) {
-        let cut = |task: &Task| {
-            let facts = task.plan.as_ref()?.facts.lock().unwrap();
-            facts.cut.as_ref().map(Refusal::reason)
-        };
-        let before = cut(&task);
-        // Who goes on without knowing may go on too far.
+        let plan = task.plan.clone();
+        let seen = |facts: &Facts| (facts.cut, facts.failure);
+        let before = seen(&plan.facts());
+        // A request that is admitted without a measurement may go too far.
         for (resource, disk) in self.resources.iter().zip(&self.site.disks) {
             let report = resource.report();
             disk.lock().unwrap().is_tainted |= !report.measured && !report.closed;
         }
-        let plan = task.plan.clone();
-        let open = self.open();
-        let polled = self.noting(plan.as_ref(), || task.poll());
-        self.judge_closed_gates(&open, plan.as_ref());
-        if let (None, Some(reason), Some(plan)) = (before, cut(&task), &task.plan) {
-            let relayed = self.facts(plan, |facts| facts.sent);
-            self.judge_cut(plan, reason, relayed);
+        let closed = self.closed_disks();
+        let polled = self.attribute(&plan, || task.poll());
+        let after = seen(&plan.facts());
+        if let (None, Some(reason)) = (before.0, after.0) {
+            let relayed = plan.facts().client.sent;
+            self.judge_cut(&plan, reason, relayed);
+        }
+        if let (None, Some(Reason::Quota | Reason::ExceedsCapacity)) = (before.1, after.1) {
+            self.site.count("late failure: of one user or one file");
+            let is_same = self.closed_disks() == closed;
+            self.site
+                .check(is_same, || format!("#{} closed a disk for others", plan.number));
         }
         let spawned = std::mem::take(&mut *self.site.spawned.lock().unwrap());
         self.tasks
             .lock()
             .unwrap()
-            .extend(spawned.into_iter().map(|future| Task::new(future, None)));
+            .extend(spawned.into_iter().map(|(plan, task)| Task::new(task, plan, false)));
         match polled {
-            Polled::Pending => self.tasks.lock().unwrap().push(task),
+            Polled::Pending => {
+                self.judge_holdings(&plan);
+                self.judge_body(&plan);
+                self.tasks.lock().unwrap().push(task);
+            }
             Polled::Done => self.finish(task),
             Polled::Panicked(payload) if payload.is::<Planned>() => self.finish(task),
             Polled::Panicked(payload) => {
@@ -227,20 +226,24 @@ impl World {
         }
     }
 
+    fn closed_disks(&self) -> Vec<bool> {
+        self.resources.iter().map(|resource| resource.report().closed).collect()
+    }
+
     pub(crate) fn finish(&self, task: Task) {
-        let plan = task.plan.clone();
-        let wakers = self.noting(plan.as_ref(), || task.end());
-        let name = || {
-            plan.as_ref()
-                .map_or("a task".to_owned(), |plan| format!("#{}", plan.number))
-        };
+        let (plan, is_request) = (task.plan.clone(), task.is_request);
+        let wakers = self.attribute(&plan, || task.end());
+        let name = || format!("#{}{}", plan.number, if is_request { "" } else { "'s task" });
         self.site.say(|| format!("{} is over", name()));
         self.site
             .check(wakers == 0, || format!("{} left {wakers} wakers behind", name()));
-        if let Some(plan) = &plan {
-            self.facts(plan, |facts| facts.is_over = true);
-            self.judge_closed(plan);
-        }
+        let mut facts = plan.facts();
+        facts.tasks -= 1;
+        facts.is_over = facts.tasks == 0;
+        facts.answer_is_over |= is_request;
+        drop(facts);
+        self.judge_holdings(&plan);
+        self.judge_body(&plan);
         self.settle_files();
     }
 
@@ -250,22 +253,14 @@ impl World {
             return;
         }
         let plans = self.plans.lock().unwrap();
-        for file in self
-            .site
-            .files
-            .lock()
-            .unwrap()
-            .iter_mut()
-            .filter(|file| file.charged == 0)
-        {
-            if let Some((_, number)) = file.of {
-                file.charged = self.facts(&plans[number], |facts| {
-                    if facts.is_over && facts.body_is_gone {
-                        facts.charged().max(0).unsigned_abs()
-                    } else {
-                        0
-                    }
-                });
+        let mut files = self.site.files.lock().unwrap();
+        for file in files.iter_mut().filter(|file| file.charged == 0) {
+            let Some((_, number)) = file.of else { continue };
+            let facts = plans[number].facts();
+            if facts.is_over {
+                file.charged = facts.stored(&plans[number].claim).max(0).unsigned_abs();
+                // Others may delete a file that no tenant is charged for.
+                file.of = file.of.filter(|_| file.charged > 0);
             }
         }
     }
@@ -273,23 +268,24 @@ impl World {
     fn abort(&self) {
         let task = {
             let mut tasks = self.tasks.lock().unwrap();
-            let requests: Vec<_> = (0..tasks.len()).filter(|&at| tasks[at].plan.is_some()).collect();
-            if requests.is_empty() {
+            let takes_any = self.site.one_in(6);
+            let all: Vec<_> = (0..tasks.len())
+                .filter(|&at| takes_any || tasks[at].is_request)
+                .collect();
+            if all.is_empty() {
                 return;
             }
-            tasks.swap_remove(requests[self.site.below(requests.len() as u64) as usize])
+            tasks.swap_remove(all[self.site.below(all.len() as u64) as usize])
         };
-        let answers = task
-            .plan
-            .as_ref()
-            .map_or(0, |plan| self.facts(plan, |facts| facts.answers));
-        self.site.count(if answers == 0 {
-            "abort: before the answer"
-        } else {
-            "abort: of the response body"
+        let mut facts = task.plan.facts();
+        facts.is_aborted = true;
+        self.site.count(match facts.answers {
+            _ if !task.is_request => "abort: of a task",
+            0 => "abort: before the answer",
+            _ => "abort: of the response body",
         });
-        self.site
-            .say(|| format!("#{} is aborted", task.plan.as_ref().map_or(0, |plan| plan.number)));
+        drop(facts);
+        self.site.say(|| format!("#{} is aborted", task.plan.number));
         self.finish(task);
     }
 
@@ -297,13 +293,8 @@ impl World {
         if std::mem::replace(&mut self.site.disk(at).is_measured, true) {
             return;
         }
-        let (began, failures) = (self.site.now(), self.resources[at].report().probe_failures);
-        self.note_sample(at);
         let report = self.resources[at].sample_now().unwrap();
         self.site.disk(at).is_measured = false;
-        if self.site.fault == Fault::None && report.probe_failures == failures {
-            self.judge_unseen(at, began, report.unseen);
-        }
         self.site.say(|| {
             let (available, headroom, held) = (report.available, report.headroom, report.held);
             format!(
@@ -343,7 +334,7 @@ impl World {
             site.free(at, bytes, 1);
             return;
         }
-        // What nobody is charged for any more.
+        // A file that no tenant is charged for.
         let mut files = site.files.lock().unwrap();
         if let Some(place) = files.iter().position(|file| file.of.is_none() || self.books.is_empty()) {
             let file = files.swap_remove(place);
@@ -362,15 +353,4 @@ fn refused(reason: &str) -> &'static str {
     names
         .find_map(|(end, name)| (end == reason).then_some(name))
         .unwrap_or("refused")
-}
-
-impl plan::Facts {
-    /// What the request has changed on its tenants' accounts.
-    pub(crate) fn charged(&self) -> i64 {
-        match self.concluded {
-            Some((_, Some(told))) => told,
-            Some((status, None)) if status.is_success() => self.handed.max(self.copied) as i64,
-            _ => 0,
-        }
-    }
 }

@@ -1,12 +1,12 @@
-//! What the guard may decide, told by other means than its own: plain sums over what the settings say.
+//! What the guard may decide, by plain sums over the settings.
 
-use http::{Method, Response, StatusCode, header::RETRY_AFTER};
+use http::{Response, StatusCode, header::RETRY_AFTER};
 use tower_storage_guard::{Reason, Refusal, ResourceReport};
 
 use crate::{
     disk::Disk,
     handler::Number,
-    plan::{Decision, Facts, Length, Plan},
+    plan::{Answer, Decision, Facts, Plan},
     world::{Guard, World},
 };
 
@@ -79,29 +79,26 @@ impl World {
         let rules = *guard.rules.lock().unwrap();
         let wrong = |what: &str| {
             self.site
-                .wrong(|| format!("#{} {:?}: {decision:?}, but {what}", plan.number, plan.length));
+                .wrong(|| format!("#{} {:?}: {decision:?}, but {what}", plan.number, plan.claim));
         };
-        let is_exempt = [Method::GET, Method::DELETE].contains(&plan.method);
-        if is_exempt {
+        if plan.is_exempt() {
             if decision != Decision::Open {
                 wrong("it is exempt");
             }
             return;
         }
-        let bytes = match plan.length {
-            Length::Known(bytes) => bytes.max(rules.minimum),
-            Length::Unknown => rules.minimum,
-        };
+        let bytes = plan.claim.bytes.max(rules.minimum);
         let is_nameless = !self.books.is_empty() && plan.tenant.is_none();
         let never = self.never(guard, plan, bytes);
-        let lacks_length = rules.require_length && plan.grows;
+        // A body that is too large is refused for that, whatever else it lacks.
+        let lacks_length = rules.require_length && plan.claim.may_grow && bytes <= rules.maximum;
         match decision {
             Decision::Refused(reason) | Decision::Reported(reason) => {
                 if rules.report_only == matches!(decision, Decision::Refused(_)) {
                     wrong("the mode is another");
                 }
                 if is_nameless && reason != Reason::UnknownTenant {
-                    wrong("nobody knows whose it is");
+                    wrong("it has no tenant");
                 }
                 if !is_nameless && lacks_length != (reason == Reason::LengthRequired) {
                     wrong("it is not so that it lacks its length");
@@ -152,7 +149,7 @@ impl World {
             if was.measured && was.headroom < need {
                 wrong("it does not fit");
             }
-            // What is not known is not told exactly either.
+            // Without a measurement the headroom is not exact.
             if was.measured && is.headroom != was.headroom - need {
                 wrong("something else was taken");
             }
@@ -192,7 +189,7 @@ impl World {
         too_large || exceeds || exceeds_quota
     }
 
-    fn has_leases(&self) -> bool {
+    pub(crate) fn has_leases(&self) -> bool {
         self.books.iter().any(|book| book.store.is_some())
     }
 
@@ -220,7 +217,7 @@ impl World {
                 })
             }),
             Reason::UnknownTenant => plan.tenant.is_none(),
-            Reason::LengthRequired => plan.grows,
+            Reason::LengthRequired => plan.claim.may_grow,
             _ => false,
         }
     }
@@ -254,12 +251,14 @@ impl World {
                 wrong("it was refused");
             }
             if response.extensions().get() != Some(&Number(plan.number)) {
-                wrong("the answer is somebody else's");
+                wrong("the answer is another request's");
             }
-            let told = response.extensions().get::<tower_storage_guard::Stored>();
-            facts.concluded = Some((response.status(), told.map(|told| told.0)));
+            facts.answer = Some(Answer::Handlers);
+            let reported = response.extensions().get::<tower_storage_guard::Stored>();
+            facts.concluded = Some((response.status(), reported.map(|stored| stored.0)));
             return;
         };
+        facts.answer = Some(Answer::Refusal);
         let reason = refusal.reason();
         let status = match reason {
             reason if is_permanent(reason) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -271,10 +270,6 @@ impl World {
         if response.status() != status {
             wrong("the reason is another");
         }
-        // A client that is still sending could not read it.
-        if refusal.is_mid_stream() && !facts.sent_all && facts.body_is_gone {
-            wrong("the client's body is gone");
-        }
         if is_permanent(reason) && response.headers().contains_key(RETRY_AFTER) {
             wrong("trying again is of no use");
         }
@@ -282,18 +277,16 @@ impl World {
             Decision::Refused(decided) if decided == reason && !refusal.is_mid_stream() => {}
             Decision::Refused(_) => wrong("it was refused for another reason"),
             Decision::Open if !refusal.is_mid_stream() => {
-                let is_exempt = [Method::GET, Method::DELETE].contains(&plan.method);
-                if is_exempt || !self.has_leases() {
+                if plan.is_exempt() || !self.has_leases() {
                     wrong("nothing was asked");
                 }
             }
-            _ if facts.cut.as_ref().is_some_and(|cut| cut.reason() == reason) => {
-                if facts.cut.as_ref() != Some(refusal) {
-                    wrong("the handler was told other figures");
+            _ if facts.cut.is_some_and(|cut| cut == reason) => {}
+            _ if facts.failure == Some(reason) => {
+                // One user's limit and one file's say nothing about the disk.
+                if is_permanent(reason) || reason == Reason::Quota {
+                    return;
                 }
-            }
-            _ if facts.told_quota && reason == Reason::Quota => {}
-            _ if facts.told_full && reason == Reason::Space => {
                 let mut reports = self.layers[plan.layer]
                     .disks
                     .iter()

@@ -1,59 +1,51 @@
-//! What a request will do, drawn when it arrives; and what is known of it later.
+//! What a request does, drawn when it arrives, and what is known of it later.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
-use http::{HeaderName, Method, Request, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use tower_storage_guard::{
-    Reason, Refusal, WriteBuffer,
-    test_util::{ScriptError, ScriptedBody},
-};
+use http::{Method, StatusCode};
+use tower_storage_guard::Reason;
 
-use crate::{dice::Dice, site::Fault};
+pub(crate) const TENANTS: [&str; 3] = ["alice", "bob", "carol"];
 
-pub(crate) const LARGEST_FRAME: u64 = 512 << 10;
+/// The most disks that a world has, and the most ledgers.
+pub(crate) const DISKS: usize = 2;
+pub(crate) const BOOKS: usize = 2;
 
-/// What the client wants and what the handler does about it. Goes with the request to the handler.
+/// What the client sends and what the handler does about it. The handler finds it in the request's extensions.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) number: usize,
     pub(crate) layer: usize,
     pub(crate) method: Method,
     pub(crate) tenant: Option<usize>,
-    pub(crate) length: Length,
-    /// More may come than that.
-    pub(crate) grows: bool,
-    /// The handler copies so many bytes that are not in the body.
-    pub(crate) copies: Option<u64>,
+    pub(crate) claim: Claim,
     pub(crate) style: Style,
-    /// What the handler may have unwritten when it asks for more.
-    pub(crate) keeps: u64,
-    /// More than this and a step were closed early.
-    pub(crate) buffer: u64,
-    /// Waits for so long before it writes what it kept.
+    /// Bytes that the handler stores although the body does not bring them.
+    pub(crate) adds: u64,
+    /// The handler writes more of its buffer than it must.
+    pub(crate) writes_ahead: bool,
+    /// The handler pauses so often before it writes what it kept.
     pub(crate) ponders: u64,
     pub(crate) panics_at: Option<u32>,
-    /// Collects the body and has it written by a task, as by `spawn_blocking`.
-    pub(crate) writes_in_task: bool,
-    /// Stops before this frame, and says why.
-    pub(crate) stops_at: Option<(u32, Stop)>,
     pub(crate) status: StatusCode,
-    /// Tells that it stored this much less than came.
-    pub(crate) tells_less: Option<u64>,
+    /// The handler reports this much less than it stored.
+    pub(crate) reports_less: Option<u64>,
     pub(crate) removes_partial: bool,
-    pub(crate) facts: Arc<Mutex<Facts>>,
+    facts: Arc<Mutex<Facts>>,
 }
 
-/// What is known of a request's length beforehand.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Length {
-    Unknown,
-    Known(u64),
+/// What a request asks for before its body comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Claim {
+    pub(crate) bytes: u64,
+    /// Nothing vouches for the body's end. A hint raises `bytes`, and settles nothing.
+    pub(crate) may_grow: bool,
+    /// Something is stored even if the body is never read.
+    pub(crate) creates: bool,
+    /// Bytes that count as written even if the body does not bring them.
+    pub(crate) adds: u64,
+    /// Those of them that a tenant is charged for.
+    pub(crate) copies: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,48 +56,81 @@ pub(crate) enum Style {
     HandsOver,
     /// Never looks at the body.
     Ignores,
-    /// Writes what is not in the body.
-    Copies,
-}
-
-/// Why a handler goes no further, although there is room on the disk.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Stop {
-    /// Another file system of the same layer is full, or blocks that no probe can see.
-    Full,
-    /// The user that it writes as may store no more.
-    Quota,
+    /// Stores bytes that the body does not bring.
+    Adds,
+    /// Reads a part, drops the body, and answers.
+    Stops,
+    /// Reads a part, drops the body, and reports that the storage failed.
+    Fails,
+    /// Collects the body. A task that keeps the reservation writes it.
+    WritesLater,
+    /// Writes over bytes that are stored already.
+    Overwrites,
 }
 
 /// What happened to a request.
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) decision: Option<Decision>,
+    /// The minimum charge when it was admitted.
+    pub(crate) admitted_at: Option<u64>,
+    /// What the handler may have unwritten when it asks for more.
+    pub(crate) buffer: u64,
     /// Bytes that the handler got.
     pub(crate) handed: u64,
-    /// Bytes that the handler writes although they are not in the body.
-    pub(crate) copied: u64,
     /// Why its body was cut off.
-    pub(crate) cut: Option<Refusal>,
-    /// Bytes that the client has sent.
-    pub(crate) sent: u64,
-    /// The client stopped sending.
-    pub(crate) hangs: bool,
-    /// The client has sent all that it ever will.
-    pub(crate) sent_all: bool,
-    /// The handler said that the disk is full.
-    pub(crate) told_full: bool,
-    /// The handler said that its user may store no more.
-    pub(crate) told_quota: bool,
+    pub(crate) cut: Option<Reason>,
+    /// Why the storage failed, as the handler reported.
+    pub(crate) failure: Option<Reason>,
     /// What the handler answered and the client got: the status, and what it says of the bytes that are stored.
     pub(crate) concluded: Option<(StatusCode, Option<i64>)>,
     pub(crate) answers: u32,
-    /// Bytes that it closed on each disk.
-    pub(crate) closed: [u64; 2],
-    /// The minimum charge when it came.
-    pub(crate) minimum: u64,
+    pub(crate) answer: Option<Answer>,
+    /// The client has the whole answer, or is gone.
+    pub(crate) answer_is_over: bool,
+    pub(crate) client: Client,
+    /// The handler let go of the body.
+    pub(crate) is_released: bool,
     pub(crate) body_is_gone: bool,
+    /// The layer has begun to read the rest of the body for a client that still sends.
+    pub(crate) lingers: bool,
+    /// A task of the handler's keeps the reservation.
+    pub(crate) is_kept: bool,
+    pub(crate) is_aborted: bool,
+    /// The tasks that work on it, and whether there will be no more.
+    pub(crate) tasks: u32,
     pub(crate) is_over: bool,
+    /// What its handle says that it has reserved.
+    pub(crate) reserved: Option<u64>,
+    /// What the accounts of the disks hold for it, and what they have closed.
+    pub(crate) held: [i64; DISKS],
+    pub(crate) closed: [i64; DISKS],
+    /// What each ledger in memory has reserved for it.
+    pub(crate) charged: [i64; BOOKS],
+    /// Its layer has refused nothing at some time, so less may be held than it needs.
+    pub(crate) is_loose: bool,
+}
+
+/// What the client's side of the body has seen.
+#[derive(Default)]
+pub(crate) struct Client {
+    /// Bytes that it has sent.
+    pub(crate) sent: u64,
+    /// It was asked for a frame.
+    pub(crate) is_asked: bool,
+    /// It stopped sending.
+    pub(crate) hangs: bool,
+    /// It has sent all, or failed.
+    pub(crate) is_done: bool,
+    pub(crate) has_failed: bool,
+    /// Its body is so small that the guard does not keep it: it has arrived, or is on its way in full.
+    pub(crate) is_small: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Handlers,
+    Refusal,
 }
 
 /// What the guard decided when it was called.
@@ -119,256 +144,49 @@ pub(crate) enum Decision {
     Open,
 }
 
-/// A client's body that tells when it is gone.
-pub(crate) struct Upload {
-    script: ScriptedBody,
-    facts: Arc<Mutex<Facts>>,
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = ScriptError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ScriptError>>> {
-        let polled = Pin::new(&mut self.script).poll_frame(context);
-        let mut facts = self.facts.lock().unwrap();
-        facts.hangs = polled.is_pending();
-        facts.sent_all |= matches!(polled, Poll::Ready(None | Some(Err(_))));
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            facts.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+impl Plan {
+    /// A plan that stores what comes.
+    pub(crate) fn new(number: usize, layer: usize, method: Method) -> Self {
+        Self {
+            number,
+            layer,
+            method,
+            tenant: None,
+            claim: Claim::default(),
+            style: Style::Stores,
+            adds: 0,
+            writes_ahead: false,
+            ponders: 0,
+            panics_at: None,
+            status: StatusCode::OK,
+            reports_less: None,
+            removes_partial: false,
+            facts: Arc::default(),
         }
-        drop(facts);
-        polled
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.script.size_hint()
+    pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap()
     }
-}
 
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.facts.lock().unwrap().body_is_gone = true;
+    pub(crate) fn is_exempt(&self) -> bool {
+        [Method::GET, Method::DELETE].contains(&self.method)
     }
 }
 
-/// An upload of a byte, by which something closes all the time.
-pub(crate) fn drip(number: usize, layer: usize) -> (Plan, Request<Upload>) {
-    let facts = Arc::new(Mutex::new(Facts::default()));
-    let plan = Plan {
-        number,
-        layer,
-        method: Method::PUT,
-        tenant: None,
-        length: Length::Known(1),
-        grows: false,
-        copies: None,
-        style: Style::Stores,
-        keeps: 0,
-        buffer: u64::MAX,
-        ponders: 0,
-        panics_at: None,
-        writes_in_task: false,
-        stops_at: None,
-        status: StatusCode::CREATED,
-        tells_less: None,
-        removes_partial: true,
-        facts: facts.clone(),
-    };
-    let script = ScriptedBody::new().data(1).telling_length(1);
-    let mut request = Request::put("/").body(Upload { script, facts }).unwrap();
-    request.extensions_mut().insert(plan.clone());
-    (plan, request)
+impl Facts {
+    /// Nothing holds the reservation any more: not the body, not the response, no handle.
+    pub(crate) fn reservation_is_over(&self) -> bool {
+        let is_answered = self.answers > 0 || self.answer_is_over;
+        is_answered && self.is_released && !self.is_kept
+    }
+
+    /// What the request has changed on its tenants' accounts.
+    pub(crate) fn stored(&self, claim: &Claim) -> i64 {
+        match self.concluded {
+            Some((_, Some(reported))) => reported,
+            Some((status, None)) if status.is_success() => self.handed.max(claim.copies) as i64,
+            _ => 0,
+        }
+    }
 }
-
-/// Habits of a world's clients.
-#[derive(Clone, Copy)]
-pub(crate) struct Habits {
-    /// Some send more than they say.
-    pub(crate) lies: bool,
-    /// Many give hints for small files, and tenants have little room.
-    pub(crate) hints: bool,
-    /// Small uploads come all the time to a disk that shows late what is written and is measured after each.
-    pub(crate) drips: bool,
-}
-
-/// The settings of a layer that its handlers must know.
-pub(crate) struct Terms {
-    pub(crate) buffer: WriteBuffer,
-    /// It knows how large a copy is.
-    pub(crate) classifies: bool,
-}
-
-/// One of ten ways to tell a length.
-const HINT: u64 = 5;
-
-/// Tells a layer how large a copy is.
-pub(crate) const COPIES: HeaderName = HeaderName::from_static("x-copies");
-
-/// The request of a plan that is drawn now, and what is special about it.
-pub(crate) fn draw(
-    dice: &mut Dice,
-    number: usize,
-    layers: &[Terms],
-    largest: u64,
-    edges: &[u64],
-    habits: Habits,
-    fault: Fault,
-) -> (Plan, Request<Upload>, Vec<&'static str>) {
-    let mut notes = Vec::new();
-    let facts = Arc::new(Mutex::new(Facts::default()));
-    // Faults show with uploads that are stored.
-    let is_sound = fault == Fault::None;
-    let method = match dice.below(20) {
-        5.. => Method::PUT,
-        0 => Method::GET,
-        1 => Method::from_bytes(b"MKCOL").unwrap(),
-        _ if !is_sound => Method::PUT,
-        2 | 3 => Method::from_bytes(b"COPY").unwrap(),
-        _ => Method::from_bytes(b"PROPPATCH").unwrap(),
-    };
-    let size = match dice.below(8) {
-        _ if ![b"PUT", &b"PROPPATCH"[..]].contains(&method.as_str().as_bytes()) => 0,
-        // What just fits, and what just does not.
-        _ if !edges.is_empty() && dice.one_in(8) => {
-            (edges[dice.below(edges.len() as u64) as usize] + dice.below(3)).saturating_sub(1)
-        }
-        0 => 0,
-        _ if habits.hints => 1 + dice.below(256 << 10),
-        1 | 2 => 1 + dice.below(64 << 10),
-        3 | 4 => 1 + dice.below(2 << 20),
-        5 | 6 => 1 + dice.below(largest / 3),
-        _ => 1 + dice.below(largest),
-    };
-    let mut script = ScriptedBody::new();
-    let mut rest = size;
-    // Clients send large files in large pieces.
-    let frame = (size / 40).clamp(16 << 10, LARGEST_FRAME);
-    let at_once = size <= LARGEST_FRAME && dice.one_in(2);
-    // Some send a little and go.
-    let mut leaves_after = if is_sound && dice.one_in(12) {
-        dice.below(4)
-    } else {
-        u64::MAX
-    };
-    while rest > 0 {
-        if leaves_after == 0 {
-            notes.push("client leaves early");
-            script = script.error("the client is gone");
-            break;
-        }
-        leaves_after -= 1;
-        let piece = if at_once { size } else { 1 + dice.below(frame * 2) };
-        let bytes = rest.min(piece).min(LARGEST_FRAME);
-        script = script.data(bytes as usize);
-        rest -= bytes;
-        if dice.one_in(5) {
-            script = script.pause();
-        }
-        if size > 0 && dice.one_in(150) {
-            if dice.one_in(2) {
-                notes.push("body: hangs");
-                script = script.hang();
-            } else {
-                notes.push("body: error");
-                script = script.error("the client is gone");
-            }
-            break;
-        }
-    }
-    if dice.one_in(6) && size > 0 {
-        notes.push("body: trailers");
-        script = script.trailers();
-    }
-    let mut request = Request::builder().method(method.clone()).uri("/");
-    let mut length = Length::Known(size);
-    let mut grows = false;
-    let told = match dice.below(10) {
-        _ if habits.hints && dice.one_in(2) => HINT,
-        told => told,
-    };
-    match told {
-        0..=3 => script = script.telling_length(size),
-        _ if size == 0 => script = script.telling_length(0),
-        4 => request = request.header("content-length", size),
-        HINT => {
-            notes.push("body: grows beyond its hint");
-            let hint = match dice.below(3) {
-                0 => 0,
-                1 => dice.below(size),
-                _ => size + dice.below(2) * dice.below(100_000),
-            };
-            request = request.header("upload-length", hint);
-            length = Length::Known(hint);
-            grows = true;
-        }
-        6 if habits.lies => {
-            notes.push("body: tells too little");
-            length = Length::Known(size.div_ceil(2));
-            script = script.telling_length(size.div_ceil(2));
-        }
-        _ => {
-            length = Length::Unknown;
-            grows = true;
-        }
-    }
-    let tenant = (!dice.one_in(40)).then(|| dice.below(3) as usize);
-    if let Some(tenant) = tenant {
-        request = request.header("x-tenant", TENANTS[tenant]);
-    }
-    let layer = dice.below(layers.len() as u64) as usize;
-    let mut style = match dice.below(10) {
-        0 => Style::Ignores,
-        1 => Style::HandsOver,
-        _ => Style::Stores,
-    };
-    let copies = (layers[layer].classifies && method.as_str() == "COPY").then(|| 1 + dice.below(largest / 3));
-    if let Some(bytes) = copies {
-        notes.push("stored elsewhere");
-        request = request.header(COPIES, bytes);
-        length = Length::Known(bytes);
-        style = Style::Copies;
-    }
-    let buffer = match layers[layer].buffer {
-        WriteBuffer::Bytes(bytes) => bytes,
-        WriteBuffer::Whole => u64::MAX,
-    };
-    let plan = Plan {
-        number,
-        layer,
-        buffer,
-        tenant,
-        length,
-        grows,
-        copies,
-        style,
-        keeps: match dice.below(3) {
-            _ if fault == Fault::HandlersKeepTooMuch => u64::MAX,
-            0 => dice.below(buffer.max(1)),
-            _ => buffer,
-        },
-        ponders: match fault {
-            Fault::HandlersKeepTooMuch | Fault::WritesGoOn => 150,
-            _ => dice.below(2) * dice.below(150),
-        },
-        panics_at: dice.one_in(25).then(|| dice.below(6) as u32),
-        writes_in_task: fault == Fault::WritesGoOn,
-        stops_at: (is_sound && dice.one_in(20)).then(|| {
-            let stop = if dice.one_in(2) { Stop::Full } else { Stop::Quota };
-            (1 + dice.below(5) as u32, stop)
-        }),
-        status: [StatusCode::CREATED, StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR][(dice.below(12) / 5) as usize],
-        tells_less: dice.one_in(8).then(|| dice.below(3000)),
-        removes_partial: dice.one_in(2),
-        method,
-        facts: facts.clone(),
-    };
-    let mut request = request.body(Upload { script, facts }).unwrap();
-    request.extensions_mut().insert(plan.clone());
-    (plan, request, notes)
-}
-
-pub(crate) const TENANTS: [&str; 3] = ["alice", "bob", "carol"];

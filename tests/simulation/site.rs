@@ -12,9 +12,10 @@ use tower_storage_guard::test_util::ManualClock;
 use crate::{
     dice::Dice,
     disk::{Disk, NoSpace},
+    plan::Plan,
 };
 
-/// What somebody does that the guard says it cannot bear.
+/// A fault of the world around the guard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     None,
@@ -22,8 +23,12 @@ pub(crate) enum Fault {
     OldReadings,
     HiddenLag,
     OthersWriteTooMuch,
-    /// Handlers write in tasks that go on when their request is given up, and keep nothing for it.
-    WritesGoOn,
+    CopiesExceedTheirClaim,
+    HandlesAreDroppedEarly,
+    HandlesAreForgotten,
+    LingerIsOff,
+    LagIsOverstated,
+    StoreAllowsMore,
 }
 
 pub(crate) type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -32,10 +37,12 @@ pub(crate) struct Site {
     pub(crate) fault: Fault,
     pub(crate) clock: ManualClock,
     pub(crate) disks: Vec<Mutex<Disk>>,
-    pub(crate) spawned: Mutex<Vec<Background>>,
+    pub(crate) spawned: Mutex<Vec<(Plan, Background)>>,
     pub(crate) files: Mutex<Vec<Stored>>,
     /// Probes look, and nothing else happens.
     pub(crate) is_quiet: AtomicBool,
+    /// There is a runtime, so bodies can be kept for clients that still send.
+    pub(crate) lingers: bool,
     dice: Mutex<Dice>,
     notes: Mutex<Notes>,
 }
@@ -61,7 +68,7 @@ struct Notes {
 }
 
 impl Site {
-    pub(crate) fn new(fault: Fault, dice: Dice, disks: Vec<Disk>, keeps_trace: bool) -> Self {
+    pub(crate) fn new(fault: Fault, mut dice: Dice, disks: Vec<Disk>, keeps_trace: bool) -> Self {
         Self {
             fault,
             clock: ManualClock::new(),
@@ -69,6 +76,7 @@ impl Site {
             spawned: Mutex::default(),
             files: Mutex::default(),
             is_quiet: AtomicBool::new(false),
+            lingers: fault == Fault::LingerIsOff || dice.one_in(2),
             dice: Mutex::new(dice),
             notes: Mutex::new(Notes {
                 keeps_trace,
@@ -87,6 +95,11 @@ impl Site {
 
     pub(crate) fn with_dice<T>(&self, draw: impl FnOnce(&mut Dice) -> T) -> T {
         draw(&mut self.dice.lock().unwrap())
+    }
+
+    /// Starts a task that works on a request beside its handler.
+    pub(crate) fn spawn(&self, plan: &Plan, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawned.lock().unwrap().push((plan.clone(), Box::pin(task)));
     }
 
     /// Milliseconds.

@@ -1,4 +1,4 @@
-//! What is polled by hand: requests and what handlers leave running.
+//! What is polled by hand: requests, and tasks that handlers spawn.
 
 use std::{
     any::Any,
@@ -18,8 +18,10 @@ pub(crate) struct Task {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     flag: Arc<Flag>,
     waker: Waker,
-    /// Of a request; none of what goes on in the background.
-    pub(crate) plan: Option<Plan>,
+    /// The request that it works on.
+    pub(crate) plan: Plan,
+    /// Drives the request itself, and was not spawned by its handler.
+    pub(crate) is_request: bool,
 }
 
 struct Flag(AtomicBool);
@@ -38,13 +40,15 @@ pub(crate) enum Polled {
 }
 
 impl Task {
-    pub(crate) fn new(future: impl Future<Output = ()> + Send + 'static, plan: Option<Plan>) -> Self {
+    pub(crate) fn new(future: impl Future<Output = ()> + Send + 'static, plan: Plan, is_request: bool) -> Self {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
+        plan.facts().tasks += 1;
         Self {
             future: Box::pin(future),
             waker: flag.clone().into(),
             flag,
             plan,
+            is_request,
         }
     }
 
@@ -63,7 +67,7 @@ impl Task {
         }
     }
 
-    /// Lets go of the future. Tells how many wakers somebody kept all the same.
+    /// Drops the future. Returns how many wakers are kept all the same.
     pub(crate) fn end(self) -> usize {
         drop(self.future);
         drop(self.waker);

@@ -42,9 +42,11 @@ impl Reservation {
         Self { slot: None }
     }
 
-    /// Adds what is charged to tenants.
-    pub(in crate::admission) fn charge(&self, charges: TenantCharges) {
+    /// Adds what is charged to tenants. No more of the body is paid for than they are charged, even if the minimum charge was
+    /// raised meanwhile.
+    pub(in crate::admission) fn charge(&self, charges: TenantCharges, bytes: u64) {
         if let Some(slot) = self.slot() {
+            slot.reserved.store(slot.reserved.load(Relaxed).min(bytes), Relaxed);
             slot.rare().tenants = Some(charges);
             slot.set(CHARGES_TENANTS);
         }
