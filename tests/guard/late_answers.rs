@@ -307,3 +307,37 @@ async fn handle_keeps_no_dropped_body() {
         assert!(!watch.is_alive(), "{drops_first} {answers}");
     }
 }
+
+#[tokio::test]
+async fn body_read_to_its_end_goes_at_once() {
+    let disk = disk_with_room();
+    let (upload, watch) = watched(ScriptedBody::new().data(1 << 20));
+    let in_handler = watch.clone();
+    let service = layer(&disk).layer(service_fn(move |mut request: Request<Guarded<Watched>>| {
+        let watch = in_handler.clone();
+        async move {
+            while request.body_mut().frame().await.is_some() {}
+            drop(request);
+            assert!(!watch.is_alive());
+            Reply::Ok(Response::default())
+        }
+    }));
+    assert_eq!(service.oneshot(put(upload)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn body_of_http2_is_kept_where_that_is_set() {
+    for (version, on_http2, is_kept) in [
+        (Version::HTTP_11, false, true),
+        (Version::HTTP_2, false, false),
+        (Version::HTTP_2, true, true),
+    ] {
+        let disk = disk_with_room();
+        let linger = Linger::default().hold_for(LONG).on_http2(on_http2);
+        let layer = guarding(disk.resource()).linger(linger).build().unwrap();
+        let reply: fn() -> Reply = || Ok(marked());
+        let (response, watch) = reply_after_drop(&layer, sending(), version, Drops::Here, reply).await;
+        drop(response);
+        assert_eq!(watch.is_alive(), is_kept, "{version:?} {on_http2}");
+    }
+}
