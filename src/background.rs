@@ -312,11 +312,14 @@ mod tests {
         }
         let panics = Arc::new(Panics);
         let task = Arc::new(Count::default());
+        let rare = Arc::new(Count::default());
         every(TICK, &panics);
         every(TICK, &task);
+        every(Duration::from_secs(3600), &rare);
         while task.0.load(Relaxed) < 2 {
             thread::sleep(TICK);
         }
+        assert_eq!(rare.0.load(Relaxed), 0, "the first tick comes after one period");
     }
 
     #[cfg(feature = "tokio")]
@@ -331,6 +334,9 @@ mod tests {
         runtime.block_on(Deadline::after(Duration::ZERO));
         let mut far = Deadline::after(Duration::MAX);
         let mut context = std::task::Context::from_waker(Waker::noop());
-        assert!(Future::poll(std::pin::Pin::new(&mut far), &mut context).is_pending());
+        let mut is_pending = || Future::poll(std::pin::Pin::new(&mut far), &mut context).is_pending();
+        assert!(is_pending());
+        runtime.block_on(Deadline::after(TICK));
+        assert!(is_pending());
     }
 }

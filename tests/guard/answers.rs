@@ -296,3 +296,21 @@ async fn a_body_that_ends_early_says_why() {
         assert_eq!(*told.lock().unwrap(), words);
     }
 }
+
+#[tokio::test]
+async fn large_body_tells_its_length() {
+    const LARGE: usize = 200_000;
+    async fn looks(mut request: Request<Guarded<Full<Bytes>>>) -> Result<Response<Full<Bytes>>, BoxError> {
+        let body = request.body_mut();
+        assert_eq!(
+            (body.is_end_stream(), body.size_hint().exact()),
+            (false, Some(LARGE as u64))
+        );
+        body.frame().await.unwrap()?;
+        assert_eq!((body.is_end_stream(), body.size_hint().exact()), (true, Some(0)));
+        Ok(Response::default())
+    }
+    let layer = guarding(disk(1_000_000).resource()).build().unwrap();
+    let response = layer.layer(service_fn(looks)).oneshot(put(zeros(LARGE))).await.unwrap();
+    assert_eq!(response.status(), 200);
+}

@@ -335,3 +335,13 @@ fn a_body_that_was_cut_off_is_at_its_end() {
         .unwrap();
     assert_eq!(response.status(), 507);
 }
+
+#[tokio::test]
+async fn finished_future_holds_nothing() {
+    let disk = disk(1000);
+    let layer = guarding(disk.resource()).build().unwrap();
+    let mut service = layer.layer(service_fn(reads_nothing));
+    let mut response = pin!(service.call(put(zeros(600))));
+    assert!(futures_util::poll!(response.as_mut()).is_ready());
+    assert_eq!(disk.report().headroom, 1000);
+}

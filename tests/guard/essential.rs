@@ -72,3 +72,17 @@ async fn what_only_fits_with_the_share_is_not_too_large_for_ever() {
     );
     assert_eq!(put_at(&layer, "/locks/a", 960).await, (200, None));
 }
+
+#[tokio::test]
+async fn usual_body_does_not_grow_into_the_floor() {
+    let disk = FakeResource::with(Reading::new(1000, 120), |builder| {
+        builder.floor(Floor::bytes(100)).essential_share(Floor::bytes(60))
+    });
+    let layer = layer(&disk);
+    for (path, expected) in [("/data", 507), ("/locks/a", 200)] {
+        let request = Request::put(path).body(chunks(&[15, 10])).unwrap();
+        let response = layer.layer(service_fn(reads_all)).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{path}");
+        disk.sample();
+    }
+}

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::yield_now;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Guarded, Linger, Reason, StorageFailure, StorageGuardLayer,
+    Guarded, Linger, Reason, Reservation, StorageFailure, StorageGuardLayer,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -282,4 +282,78 @@ async fn kept_body_holds_no_room_after_the_response() {
     let report = disk.report();
     assert_eq!((report.held, report.unseen), (0, 1 << 20));
     drop(response);
+}
+
+/// The client still has to read the refusal.
+#[tokio::test]
+async fn body_cut_off_after_the_response_is_kept() {
+    let disk = FakeResource::new(1 << 40, 1000);
+    let layer = layer(&disk);
+    let mut body = in_hand(&layer, sending()).await;
+    assert!(body.frame().await.unwrap().is_err());
+    drop(body);
+    assert_eq!(layer.report().lingering, 1);
+}
+
+/// A handle keeps the room but not the connection.
+#[tokio::test]
+async fn handle_keeps_no_dropped_body() {
+    for (drops_first, answers) in [(true, true), (true, false), (false, true), (false, false)] {
+        let disk = disk_with_room();
+        let layer = guarding(disk.resource()).expose_reservation(true).build().unwrap();
+        let (upload, watch) = watched(sending());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let service = layer.layer(service_fn(move |request: Request<Guarded<Watched>>| {
+            let handle = request.extensions().get::<Reservation>().unwrap().clone();
+            let body = Some(request.into_body()).filter(|_| !drops_first);
+            sender.send((handle, body)).unwrap();
+            async move {
+                if !answers {
+                    pending::<()>().await;
+                }
+                Reply::Ok(Response::default())
+            }
+        }));
+        let mut response = Box::pin(service.oneshot(put(upload)));
+        assert_eq!(futures_util::poll!(response.as_mut()).is_ready(), answers);
+        let (_handle, body) = receiver.recv().unwrap();
+        assert_eq!(watch.is_alive(), !(drops_first && answers));
+        drop(response);
+        drop(body);
+        assert!(!watch.is_alive(), "{drops_first} {answers}");
+    }
+}
+
+#[tokio::test]
+async fn body_read_to_its_end_goes_at_once() {
+    let disk = disk_with_room();
+    let (upload, watch) = watched(ScriptedBody::new().data(1 << 20));
+    let in_handler = watch.clone();
+    let service = layer(&disk).layer(service_fn(move |mut request: Request<Guarded<Watched>>| {
+        let watch = in_handler.clone();
+        async move {
+            while request.body_mut().frame().await.is_some() {}
+            drop(request);
+            assert!(!watch.is_alive());
+            Reply::Ok(Response::default())
+        }
+    }));
+    assert_eq!(service.oneshot(put(upload)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn body_of_http2_is_kept_where_that_is_set() {
+    for (version, on_http2, is_kept) in [
+        (Version::HTTP_11, false, true),
+        (Version::HTTP_2, false, false),
+        (Version::HTTP_2, true, true),
+    ] {
+        let disk = disk_with_room();
+        let linger = Linger::default().hold_for(LONG).on_http2(on_http2);
+        let layer = guarding(disk.resource()).linger(linger).build().unwrap();
+        let reply: fn() -> Reply = || Ok(marked());
+        let (response, watch) = reply_after_drop(&layer, sending(), version, Drops::Here, reply).await;
+        drop(response);
+        assert_eq!(watch.is_alive(), is_kept, "{version:?} {on_http2}");
+    }
 }

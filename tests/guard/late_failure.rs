@@ -2,11 +2,12 @@
 
 use std::{io, sync::mpsc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Charge, Floor, Guarded, Reading, Reason, Resource, StorageFailure,
+    Charge, Floor, Guarded, Reading, Reason, Refusal, RenderContext, Resource, StorageFailure,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -180,4 +181,18 @@ async fn a_late_answer_remembers_what_the_client_accepts() {
         .unwrap();
     let response = layer.layer(service_fn(marks)).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+}
+
+#[tokio::test]
+async fn late_failure_is_rendered_with_the_head() {
+    let renderer = |_: &Refusal, context: &RenderContext<'_>| {
+        let method = Bytes::from(context.method().to_string());
+        Response::builder().status(418).body(method).unwrap()
+    };
+    let disk = disk(1000);
+    let layer = guarding(disk.resource()).renderer(renderer).build().unwrap();
+    let upload = put(chunks(&[10]).telling_length(10));
+    let response = layer.layer(service_fn(marks)).oneshot(upload).await.unwrap();
+    assert_eq!(response.status(), 418);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "PUT");
 }

@@ -3,7 +3,10 @@
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
-use tower_storage_guard::{BodyErrorKind, Guarded, Reason, Refusal, test_util::ScriptedBody};
+use tower_storage_guard::{
+    BodyErrorKind, Guarded, Reason, Refusal, WriteBuffer,
+    test_util::{FakeResource, ScriptedBody},
+};
 
 use crate::support::*;
 
@@ -177,4 +180,19 @@ async fn a_failure_of_the_body_itself_is_passed_on() {
         .layer(service_fn(looks));
     let response = service.oneshot(put(chunks(&[10]).error("reset"))).await.unwrap();
     assert_eq!((response.status().as_u16(), reason(&response)), (400, None));
+}
+
+/// A reservation for every frame would be too slow.
+#[tokio::test]
+async fn growing_body_reserves_up_to_a_mebibyte_ahead() {
+    const MIB: usize = 1 << 20;
+    let disk = FakeResource::new(1 << 40, 1 << 40);
+    let layer = guarding(disk.resource()).write_buffer(WriteBuffer::Whole);
+    let mut body = in_hand(&layer.build().unwrap(), chunks(&[1000, 1000, 4 * MIB, MIB])).await;
+    let mut held = Vec::new();
+    while let Some(frame) = body.frame().await {
+        assert!(frame.is_ok());
+        held.push(disk.report().held as usize);
+    }
+    assert_eq!(held, [1000, 3000, 4 * MIB + 5000, 6 * MIB + 2000]);
 }

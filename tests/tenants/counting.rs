@@ -1,6 +1,6 @@
 //! What of a request ends up on the account.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Empty, Full};
 use tower_storage_guard::{Class, Reason, Stored};
 
@@ -145,4 +145,17 @@ async fn what_is_under_way_is_reserved_and_whoever_goes_away_leaves_nothing() {
     drop(under_way);
     assert_eq!(usage(&ledger), (0, 0));
     assert_eq!(ledger.report().tenants, 0);
+}
+
+/// RFC 9110 section 9.2.1.
+#[tokio::test]
+async fn safe_method_frees_nothing() {
+    let ledger = ledger(1000);
+    ledger.charge("t", 500);
+    let exempts = |_: &Parts| Class::Exempt;
+    for builder in [charging(&ledger), charging(&ledger).classifier(exempts)] {
+        let read = request(Method::GET, "/200/-7", Empty::new());
+        send(&builder.build().unwrap(), read).await;
+        assert_eq!(usage(&ledger), (500, 0));
+    }
 }

@@ -126,3 +126,49 @@ async fn the_ledger_that_refuses_is_the_one_that_is_named() {
     let refusal = response.extensions().get::<Refusal>().unwrap();
     assert_eq!((refusal.resource(), refusal.tenant()), (Some("narrow"), Some("t")));
 }
+
+#[tokio::test]
+async fn largest_body_may_be_reached_and_not_exceeded() {
+    let ledger = ledger(1_000_000);
+    let guard = charging(&ledger).max_body(50_000).build().unwrap();
+    for (last, expected) in [(20_000, (200, None)), (20_001, (413, Some(Reason::TooLarge)))] {
+        let response = send(&guard, request(Method::PUT, "/", chunks(&[30_000, last]))).await;
+        assert_eq!(told(&response), expected);
+    }
+    assert_eq!(told(&send(&guard, put(50_000)).await), (200, None));
+    assert_eq!(usage(&ledger), (100_000, 0));
+}
+
+/// A body that is longer than it said, a tenant and a handle together.
+#[tokio::test]
+async fn cut_off_body_is_refused_whatever_its_request_has() {
+    let disk = FakeResource::new(1000, 500);
+    let guard = charging(&ledger(1_000_000)).resource(disk.resource());
+    let ignores_errors = |mut request: Request<Guarded<ScriptedBody>>| async move {
+        while let Some(Ok(_)) = request.body_mut().frame().await {}
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+    };
+    let guard = guard.expose_reservation(true).build().unwrap();
+    let upload = request(Method::PUT, "/", chunks(&[10, 600]).telling_length(10));
+    let response = guard.layer(service_fn(ignores_errors)).oneshot(upload).await.unwrap();
+    assert_eq!(told(&response), (507, Some(Reason::Space)));
+}
+
+/// All of a frame or none, before the request ends.
+#[tokio::test]
+async fn refused_frame_is_given_back_by_every_ledger() {
+    let (wide, narrow) = (ledger(1_000_000), ledger(30_000));
+    let guard = charging(&wide).tenant(narrow.clone(), TenantFrom::header(TENANT));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let answers_first = move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) }
+    };
+    let service = guard.build().unwrap().layer(service_fn(answers_first));
+    let upload = request(Method::PUT, "/", chunks(&[20_000; 2]));
+    assert_eq!(service.oneshot(upload).await.unwrap().status(), 200);
+    let mut body = receiver.recv().unwrap();
+    assert!(body.frame().await.unwrap().is_ok());
+    assert!(body.frame().await.unwrap().is_err());
+    assert_eq!((usage(&wide), usage(&narrow)), ((0, 20_000), (0, 20_000)));
+}

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_storage_guard::{
@@ -323,4 +324,43 @@ async fn whoever_waits_when_refusals_become_reports_is_charged() {
     while ledger.step() {}
     assert!(matches!(poll(over), Poll::Ready(response) if told(&response) == (200, None)));
     assert_eq!(usage(&ledger), ((4 << 20) + 1000, 0));
+}
+
+#[tokio::test]
+async fn waiting_frame_counts_in_the_size_hint() {
+    let World { ledger, .. } = world();
+    let guard = charging(&ledger).build().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let hands_on = move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    };
+    let upload = request(Method::PUT, "/", chunks(&[1000]));
+    guard.layer(service_fn(hands_on)).oneshot(upload).await.unwrap();
+    let mut body = receiver.recv().unwrap();
+    assert_eq!(body.size_hint().lower(), 0);
+    assert!(poll(pin!(body.frame())).is_pending());
+    assert_eq!(body.size_hint().lower(), 1000);
+    while ledger.step() {}
+    assert!(matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))));
+    assert_eq!(body.size_hint().lower(), 0);
+}
+
+/// Other nodes must not be granted what this one has let through.
+#[tokio::test]
+async fn reported_frames_are_debts_while_they_flow() {
+    let World { store, ledger, .. } = world();
+    let guard = charging(&ledger).report_only(true).build().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let hands_on = move |request: Request<Guarded<ScriptedBody>>| {
+        sender.send(request.into_body()).unwrap();
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    };
+    let upload = request(Method::PUT, "/", chunks(&[2 << 20]));
+    guard.layer(service_fn(hands_on)).oneshot(upload).await.unwrap();
+    let mut body = receiver.recv().unwrap();
+    assert!(matches!(poll(pin!(body.frame())), Poll::Ready(Some(Ok(_)))));
+    while ledger.step() {}
+    let record = store.record("t").unwrap();
+    assert!(record.nodes.values().any(|node| node.hold >= 2 << 20), "{record:?}");
 }

@@ -43,6 +43,7 @@ fn what_is_stored_is_loaded() {
         };
         let expected = (stored.maximum, stored.minimum, stored.require_length, write_buffer);
         assert_eq!(copied(&copy), expected);
+        assert_eq!(copy.first_close(), Closing::new(stored.write_buffer).to_parts().1);
     }
 }
 

@@ -326,3 +326,86 @@ impl fmt::Debug for Figures {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(storage_guard_loom)))]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::{
+        admission::counters::Counters,
+        capacity::{Charge, Claim, SizeModel},
+        test_util::FakeResource,
+    };
+
+    fn context(scopes: Vec<Scope>) -> OwnedContext {
+        let rules = Rules {
+            resources: Box::default(),
+            ledgers: Box::default(),
+            limits: Arc::default(),
+            counters: Counters::default(),
+            observers: Box::default(),
+        };
+        OwnedContext::new(scopes, rules, Arc::new(()))
+    }
+
+    fn slots(context: &OwnedContext) -> usize {
+        context.figures.slots.lock().map_or(0, |slots| slots.len())
+    }
+
+    #[test]
+    fn context_is_needed_while_a_request_is_under_way() {
+        let context = context(Vec::new());
+        let kept = KeptContext(context.clone());
+        let reservation = context.figures.reserve(&Claim::default());
+        assert!(kept.is_needed());
+        drop(reservation);
+        assert!(!kept.is_needed());
+    }
+
+    #[test]
+    fn slots_of_ended_threads_are_forgotten_and_counted() {
+        let context = &context(Vec::new());
+        let reserve = || context.figures.reserve(&Claim::default());
+        let held = [(); 9].map(|()| reserve());
+        for _ in 0..100 {
+            let ended = thread::scope(|scope| scope.spawn(|| drop(reserve())).join());
+            assert!(ended.is_ok());
+        }
+        assert_eq!(context.figures.admitted(), 109);
+        assert!(slots(context) < 40, "{}", slots(context));
+        drop(held);
+    }
+
+    #[test]
+    fn slot_is_found_among_those_of_other_layers() {
+        let (ours, other) = (context(Vec::new()), context(Vec::new()));
+        let reserve = |context: &OwnedContext| context.figures.reserve(&Claim::default());
+        for _ in 0..3 {
+            let reservations = [reserve(&ours), reserve(&other), reserve(&other)];
+            for reservation in reservations {
+                drop(reservation);
+            }
+        }
+        assert_eq!((slots(&ours), slots(&other)), (1, 2));
+    }
+
+    /// Neither of two last holders finds itself alone when both go at once.
+    #[test]
+    fn dropped_slot_ends_its_reservation() {
+        let resource = FakeResource::new(100, 100).resource();
+        let headroom = || resource.account().bytes.headroom();
+        let context = context(vec![Scope::new(&resource, Charge::All, SizeModel::EXACT)]);
+        let slot = Slot::new(context.figures.clone());
+        slot.limits.update(&context.figures.limits);
+        let claim = Claim {
+            bytes: 40,
+            ..Claim::default()
+        };
+        slot.begin(&claim);
+        assert!(slot.reserve(&claim).is_ok());
+        assert_eq!(headroom(), 60);
+        drop(slot);
+        assert_eq!(headroom(), 100);
+    }
+}
