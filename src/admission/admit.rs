@@ -39,14 +39,14 @@ pub(crate) enum Decision {
 }
 
 impl Admission {
-    /// `answering` is what the layer itself needs to answer late.
+    /// `response_context` is what the layer itself needs to answer late.
     pub(crate) fn new(
         resources: Vec<(Resource, Charge)>,
         model: SizeModel,
         ledgers: Vec<Ledger>,
         limits: Arc<LiveLimits>,
         observers: Vec<Arc<dyn Observer>>,
-        answering: Arc<dyn Any + Send + Sync>,
+        response_context: Arc<dyn Any + Send + Sync>,
     ) -> Self {
         let scopes = resources
             .iter()
@@ -60,7 +60,7 @@ impl Admission {
             observers: observers.into(),
         };
         Self {
-            context: OwnedContext::new(scopes, rules, answering),
+            context: OwnedContext::new(scopes, rules, response_context),
         }
     }
 

@@ -3,9 +3,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 
 use super::{
-    answering::{Answering, StoredIf},
     layer::StorageGuardLayer,
     linger::{Linger, LingerState},
+    response_context::{ResponseContext, StoredIf},
     shared::{Essential, Shared},
 };
 use crate::{
@@ -30,7 +30,7 @@ pub struct StorageGuardBuilder {
     classifier: Option<Box<dyn Classifier>>,
     essential: Option<Box<Essential>>,
     length_hints: LengthHints,
-    answers: RefusalWriter,
+    refusal_writer: RefusalWriter,
     linger: Linger,
     observers: Vec<Arc<dyn Observer>>,
     expose_reservation: bool,
@@ -66,7 +66,7 @@ impl StorageGuardBuilder {
             classifier: None,
             essential: None,
             length_hints: LengthHints::default(),
-            answers: RefusalWriter::default(),
+            refusal_writer: RefusalWriter::default(),
             linger: Linger::default(),
             observers: Vec::new(),
             expose_reservation: false,
@@ -174,25 +174,25 @@ impl StorageGuardBuilder {
     /// that of anything else the service said. With a protocol that is set, `Accept` and the like are kept for that case.
     /// Has no effect beside a [renderer](Self::renderer).
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
-        self.answers.protocol = Some(protocol);
+        self.refusal_writer.protocol = Some(protocol);
         self
     }
 
     /// Sets the status for what does not fit now. Default: 507.
     pub const fn temporary_status(mut self, status: TemporaryStatus) -> Self {
-        self.answers.temporary_status = status;
+        self.refusal_writer.temporary_status = status;
         self
     }
 
-    /// Sets what writes the answers to refused requests, instead of a protocol's own words.
+    /// Sets what renders refusals, instead of a protocol's own format.
     pub fn renderer(mut self, renderer: impl Renderer + 'static) -> Self {
-        self.answers.renderer = Some(Arc::new(renderer));
+        self.refusal_writer.renderer = Some(Arc::new(renderer));
         self
     }
 
     /// Sets what `Retry-After` says. Default: 5 to 15 s, at random.
     pub const fn retry_after(mut self, retry_after: RetryAfter) -> Self {
-        self.answers.retry_after = retry_after;
+        self.refusal_writer.retry_after = retry_after;
         self
     }
 
@@ -243,13 +243,13 @@ impl StorageGuardBuilder {
             && self.essential.is_none()
             && !self.length_hints.is_always()
             && !self.expose_reservation
-            && !self.answers.always_needs_context();
+            && !self.refusal_writer.always_needs_context();
         let (ledgers, tenant_keys): (Vec<_>, _) = self.tenants.into_iter().unzip();
         let limits = Arc::new(LiveLimits::new(self.limits));
-        let answering = Arc::new(Answering {
-            answers: RefusalWriter {
+        let response_context = Arc::new(ResponseContext {
+            refusal_writer: RefusalWriter {
                 limits: limits.clone(),
-                ..self.answers
+                ..self.refusal_writer
             },
             linger: LingerState::new(self.linger),
             stored_if: self.stored_if,
@@ -265,14 +265,14 @@ impl StorageGuardBuilder {
                 ledgers,
                 limits,
                 self.observers,
-                answering.clone(),
+                response_context.clone(),
             ),
             tenant_keys,
             missing_tenant: self.missing_tenant,
             classifier: self.classifier,
             essential: self.essential,
             length_hints: self.length_hints,
-            answering,
+            response_context,
         }))
     }
 

@@ -15,10 +15,10 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody,
-    answering::{Answering, DIALECT_SHIFT, HTTP1},
     linger::{KeepOnDrop, insert_close, is_http1},
     pending::Pending,
     refused::Refused,
+    response_context::{DIALECT_SHIFT, HTTP1, ResponseContext},
     shared::{Decided, Shared},
 };
 use crate::{
@@ -116,7 +116,7 @@ where
     {
         let (body, response) = match decided {
             Decided::Admitted((body, response)) => {
-                remember(&shared.answering, &request, estimate, &response);
+                remember(&shared.response_context, &request, estimate, &response);
                 if shared.exposes_reservation {
                     if let Some(handle) = response.expose() {
                         request.extensions_mut().insert(handle);
@@ -129,7 +129,12 @@ where
             Decided::Untracked => (BodyReservation::none(), ResponseReservation::none()),
             // The inner service stays as ready as it was; a permit that it took goes with it.
             Decided::Refused(refusal) => {
-                return Self::refused(Refused::new(&shared.answering, refusal, request, estimate.dialect));
+                return Self::refused(Refused::new(
+                    &shared.response_context,
+                    refusal,
+                    request,
+                    estimate.dialect,
+                ));
             }
         };
         Self::forward(inner, request, body, response)
@@ -139,12 +144,14 @@ where
 /// Notes what a late answer will need.
 #[inline(always)]
 pub(super) fn remember<B>(
-    answering: &Answering,
+    response_context: &ResponseContext,
     request: &Request<B>,
     estimate: &Estimate,
     response: &ResponseReservation,
 ) {
-    let LateContext { dialect, head } = answering.answers.late_context(HeadRef::of(request), estimate.dialect);
+    let LateContext { dialect, head } = response_context
+        .refusal_writer
+        .late_context(HeadRef::of(request), estimate.dialect);
     response.set_note(u8::from(is_http1(request.version())) | dialect << DIALECT_SHIFT);
     if let Some(head) = head {
         response.keep_head(head);
@@ -245,8 +252,8 @@ fn finish<R, E: 'static>(reservation: &ResponseReservation, outcome: &mut Result
         }
     } else if let (true, Ok(response)) = (reservation.charges_tenants(), &outcome) {
         let context = reservation.context();
-        let is_stored =
-            context.is_some_and(|context| Answering::of(&context).is_stored(response.status(), response.headers()));
+        let is_stored = context
+            .is_some_and(|context| ResponseContext::of(&context).is_stored(response.status(), response.headers()));
         reservation.note_outcome(is_stored, response.extensions().get().copied());
     }
     reservation.unpark();
@@ -276,7 +283,9 @@ fn into_response<R>(
         dialect: note >> DIALECT_SHIFT,
         head: reservation.take_head().and_then(|head| head.downcast().ok()),
     };
-    let mut response = Answering::of(&context).answers.write_late(refusal, late, replaced);
+    let mut response = ResponseContext::of(&context)
+        .refusal_writer
+        .write_late(refusal, late, replaced);
     if note & HTTP1 != 0 {
         insert_close(response.headers_mut());
     }

@@ -25,6 +25,9 @@ use http_body::{Body, SizeHint};
 /// (RFC 9112 section 9.6; `docs/clients.md` in the repository tells how often, with and without this). So the request's
 /// body is kept for a moment after the answer was written: some of it is read, then it is left alone until the time is up.
 ///
+/// A body that its handler drops before its end is kept until the response is decided, and then in the same way if that is
+/// a refusal. (One of at most 64 KiB goes with the handler's: it has arrived, or is on its way in full.)
+///
 /// Small bodies are read to their end, and the connection stays open, unless that takes longer than `hold_for`. A client
 /// that waits for `100 Continue` has sent nothing, and its body is never touched.
 ///

@@ -1,6 +1,5 @@
 //! Tower: the layer, the service, and the bodies and future they wrap.
 
-mod answering;
 mod body_error;
 mod builder;
 mod future;
@@ -11,6 +10,7 @@ mod refused;
 mod report;
 mod request_body;
 mod response_body;
+mod response_context;
 mod service;
 mod shared;
 mod stored_body;

@@ -3,8 +3,8 @@ use http::{Request, Response};
 use http_body::Body;
 
 use super::{
-    answering::Answering,
     linger::{DrainPolicy, KeepOnDrop, drain_buffered, insert_close},
+    response_context::ResponseContext,
     stored_body::{put_back, store},
 };
 use crate::{capacity::Refusal, respond::Dialect};
@@ -17,14 +17,19 @@ pub(super) struct Refused {
 
 impl Refused {
     #[cold]
-    pub(super) fn new<B>(answering: &Answering, refusal: Refusal, request: Request<B>, dialect: Option<Dialect>) -> Self
+    pub(super) fn new<B>(
+        response_context: &ResponseContext,
+        refusal: Refusal,
+        request: Request<B>,
+        dialect: Option<Dialect>,
+    ) -> Self
     where
         B: Body + Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
-        let linger = &answering.linger;
+        let linger = &response_context.linger;
         let (policy, must_close) = linger.policy(&parts, &body.size_hint());
-        let mut response = answering.answers.write(refusal, dialect, &mut parts);
+        let mut response = response_context.refusal_writer.write(refusal, dialect, &mut parts);
         if must_close {
             insert_close(response.headers_mut());
         }

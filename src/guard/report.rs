@@ -28,9 +28,11 @@ impl StorageGuardLayer {
     #[must_use]
     pub fn report(&self) -> LayerReport {
         let Shared {
-            admission, answering, ..
+            admission,
+            response_context,
+            ..
         } = self.shared();
-        let linger = &answering.linger;
+        let linger = &response_context.linger;
         LayerReport {
             report_only: admission.limits().report_only(),
             admitted: admission.admitted(),

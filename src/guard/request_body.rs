@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     BodyError,
-    answering::{Answering, HTTP1},
     linger::{KeepOnDrop, SMALL},
+    response_context::{HTTP1, ResponseContext},
     stored_body::{Boxed, StoredBody, put_back, store},
 };
 use crate::{
@@ -71,8 +71,8 @@ fn take_boxed<B>(mut storage: Pin<&mut Storage<B>>) -> Option<Boxed<B>> {
 }
 
 struct Waiting {
-    /// What is [polled](Polled), without its type: the body's type must not need bounds where it is only named. Behind a lock that is
-    /// never contended, because data need not be `Sync` and the body should be.
+    /// What was [polled](Polled), without its type: the body's type must not need bounds where it is only named. Behind a
+    /// lock that is never contended, because data need not be `Sync` and the body should be.
     frame: Mutex<Box<dyn Any + Send>>,
     growth: Growth,
 }
@@ -267,7 +267,7 @@ impl<B: Body + Send + 'static> ParkedBody for StoredBody<B> {
     }
 
     fn keep(self: Pin<Box<Self>>, context: &LayerContext, note: u8) -> Option<Box<dyn Any + Send>> {
-        let linger = &Answering::of(context).linger;
+        let linger = &ResponseContext::of(context).linger;
         let policy = linger.policy_after_admission(note & HTTP1 != 0)?;
         Some(Box::new(KeepOnDrop::new(linger.clone(), self, policy)))
     }

@@ -10,10 +10,10 @@ use tower::Service;
 
 use super::{
     Guarded, ResponseBody, ResponseFuture,
-    answering::HTTP1,
     future::remember,
     linger::is_http1,
     pending::{Call, Pending},
+    response_context::HTTP1,
     shared::{Decision, Shared},
 };
 use crate::{
@@ -111,7 +111,7 @@ impl<S> StorageGuard<S> {
         let claim = estimate.claim.unwrap_or_default();
         match shared.admission.reserve(&claim) {
             Ok((body, response)) => {
-                remember(&shared.answering, &request, &estimate, &response);
+                remember(&shared.response_context, &request, &estimate, &response);
                 ResponseFuture::forward(&mut self.inner, request, body, response)
             }
             Err(shortage) => self.deny(request, &claim, shortage),

@@ -7,7 +7,7 @@ use std::{
 use http::{Method, request::Parts};
 use http_body::Body;
 
-use super::answering::Answering;
+use super::response_context::ResponseContext;
 use crate::{
     admission::{self, Admission, Admitted, PendingAdmission, Shortage, TenantNames},
     capacity::{Claim, Priority, Reason, Refusal},
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) classifier: Option<Box<dyn Classifier>>,
     pub(super) essential: Option<Box<Essential>>,
     pub(super) length_hints: LengthHints,
-    pub(super) answering: Arc<Answering>,
+    pub(super) response_context: Arc<ResponseContext>,
 }
 
 /// What is decided about a request.

@@ -116,7 +116,7 @@ impl ResourceBuilder {
         self
     }
 
-    /// Adds somebody to be told of state changes and probe failures.
+    /// Adds an observer of state changes and probe failures.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.fixed.observers.push(Arc::new(observer));
         self

@@ -153,8 +153,8 @@ impl BodyReservation {
         needed.saturating_add(reserved.min(MAX_AHEAD)).min(maximum)
     }
 
-    /// Reserves for a frame that is not paid for, and some more ahead, and then counts it. Waits where a ledger has to ask its store. After a
-    /// refusal the frame must not be handed on.
+    /// Reserves for a frame that is not paid for, and some more ahead, and then counts it. Waits where a ledger has to ask
+    /// its store. After a refusal the frame must not be handed on.
     #[cold]
     pub(crate) fn grow(&mut self, growth: &mut Growth, context: &Context<'_>) -> Poll<Result<(), Refusal>> {
         let needed = self.relayed().saturating_add(growth.frame);

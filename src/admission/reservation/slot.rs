@@ -179,7 +179,7 @@ pub(in crate::admission) struct Figures {
 pub(crate) struct LayerContext {
     rules: Arc<Rules>,
     /// What the layer itself needs to answer late.
-    pub(crate) answering: Arc<dyn Any + Send + Sync>,
+    pub(crate) response_context: Arc<dyn Any + Send + Sync>,
     pub(in crate::admission) figures: Arc<Figures>,
 }
 
@@ -201,7 +201,11 @@ type SlotRef = Weak<crate::sync::Arc<Slot>>;
 pub(in crate::admission) struct OwnedContext(Arc<LayerContext>);
 
 impl OwnedContext {
-    pub(in crate::admission) fn new(scopes: Vec<Scope>, rules: Rules, answering: Arc<dyn Any + Send + Sync>) -> Self {
+    pub(in crate::admission) fn new(
+        scopes: Vec<Scope>,
+        rules: Rules,
+        response_context: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
         Self(Arc::new_cyclic(|context| LayerContext {
             figures: Arc::new(Figures {
                 scopes: scopes.into(),
@@ -211,7 +215,7 @@ impl OwnedContext {
                 admitted: AtomicU64::new(0),
             }),
             rules: Arc::new(rules),
-            answering,
+            response_context,
         }))
     }
 }

@@ -6,8 +6,8 @@ use super::linger::LingerState;
 use crate::{admission::LayerContext, respond::RefusalWriter};
 
 /// What a layer needs to answer requests under way. They reach it through their reservations.
-pub(super) struct Answering {
-    pub(super) answers: RefusalWriter,
+pub(super) struct ResponseContext {
+    pub(super) refusal_writer: RefusalWriter,
     pub(super) linger: Arc<LingerState>,
     pub(super) stored_if: Option<Box<StoredIf>>,
 }
@@ -20,11 +20,11 @@ pub(super) const HTTP1: u8 = 1;
 /// The dialect's code begins at this bit of the note.
 pub(super) const DIALECT_SHIFT: u32 = 1;
 
-impl Answering {
+impl ResponseContext {
     /// What the layer has put into its reservations' context.
     #[expect(clippy::expect_used, reason = "a layer puts nothing else there")]
     pub(super) fn of(context: &LayerContext) -> &Self {
-        context.answering.downcast_ref().expect("this layer's own")
+        context.response_context.downcast_ref().expect("this layer's own")
     }
 
     /// Whether a response with this head says that the received body is stored.
