@@ -1,6 +1,6 @@
 //! Bodies of unknown length, and bodies that are longer than they said.
 
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
@@ -195,4 +195,16 @@ async fn growing_body_reserves_up_to_a_mebibyte_ahead() {
         held.push(disk.report().held as usize);
     }
     assert_eq!(held, [1000, 3000, 4 * MIB + 5000, 6 * MIB + 2000]);
+}
+
+#[tokio::test]
+async fn set_hint_raises_a_known_length() {
+    let hint = HeaderName::from_static("x-total");
+    let layer = guarding(disk(1000).resource()).length_hints([hint]).build().unwrap();
+    let service = layer.layer(service_fn(reads_all));
+    for (total, expected) in [("1001", 507), ("1000", 200)] {
+        let request = Request::put("/").header("x-total", total).body(zeros(10)).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{total}");
+    }
 }

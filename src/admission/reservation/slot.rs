@@ -331,7 +331,7 @@ impl fmt::Debug for Figures {
     }
 }
 
-#[cfg(all(test, not(storage_guard_loom)))]
+#[cfg(test)]
 mod tests {
     use std::thread;
 
