@@ -169,11 +169,14 @@ impl Slot {
 
     #[inline(never)]
     fn end_exceptions(&self, exceptions: u16) {
-        if exceptions & HAS_RARE != 0 {
-            let rare = std::mem::take(&mut *self.rare());
-            if let Some(tenants) = rare.tenants {
+        if exceptions & CHARGES_TENANTS != 0 {
+            let tenants = self.rare().tenants.take();
+            if let Some(tenants) = tenants {
                 tenants.settle(self.relayed.load(Relaxed));
             }
+        }
+        if exceptions & (CUT_OFF | PARKS_BODY | KEEPS_HEAD) != 0 {
+            let rare = std::mem::take(&mut *self.rare());
             if let Some(body) = rare.parked_body {
                 self.unpark(body);
             }
