@@ -310,16 +310,27 @@ mod tests {
                 panic!("a recorder's fault");
             }
         }
+        #[derive(Default)]
+        struct Task(Count, Count);
+        impl Periodic for Task {
+            fn tick(&self) {
+                if !lock(&REGISTRY).is_running {
+                    self.1.tick();
+                }
+                self.0.tick();
+            }
+        }
         let panics = Arc::new(Panics);
-        let task = Arc::new(Count::default());
+        let task = Arc::new(Task::default());
         let rare = Arc::new(Count::default());
-        every(TICK, &panics);
         every(TICK, &task);
+        every(TICK, &panics);
         every(Duration::from_secs(3600), &rare);
-        while task.0.load(Relaxed) < 2 {
+        while task.0.0.load(Relaxed) < 2 {
             thread::sleep(TICK);
         }
         assert_eq!(rare.0.load(Relaxed), 0, "the first tick comes after one period");
+        assert_eq!(task.1.0.load(Relaxed), 0, "the thread runs while there is work");
     }
 
     #[cfg(feature = "tokio")]

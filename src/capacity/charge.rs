@@ -236,6 +236,7 @@ mod tests {
     fn a_tariff_comes_to_the_same_at_the_edges_of_blocks() {
         for block in [512, 4096, 1 << 20] {
             let tariff = ChargeModel::new(Charge::All, SizeModel::default(), block);
+            assert_eq!(tariff.total(u64::MAX), u64::MAX);
             for blocks in 0..300 {
                 let edge = u64::from(block) * blocks;
                 for bytes in [edge.saturating_sub(1), edge, edge + 1] {

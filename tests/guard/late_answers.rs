@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::yield_now;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_storage_guard::{
-    Guarded, Linger, Reason, Reservation, StorageFailure, StorageGuardLayer,
+    Guarded, Linger, Reason, Refusal, RenderContext, Reservation, StorageFailure, StorageGuardLayer,
     test_util::{FakeResource, ScriptedBody},
 };
 
@@ -288,11 +288,15 @@ async fn kept_body_holds_no_room_after_the_response() {
 #[tokio::test]
 async fn body_cut_off_after_the_response_is_kept() {
     let disk = FakeResource::new(1 << 40, 1000);
-    let layer = layer(&disk);
-    let mut body = in_hand(&layer, sending()).await;
-    assert!(body.frame().await.unwrap().is_err());
-    drop(body);
-    assert_eq!(layer.report().lingering, 1);
+    let builder = || guarding(disk.resource()).linger(Linger::default().hold_for(LONG));
+    let renderer = |_: &Refusal, _: &RenderContext<'_>| Response::default();
+    for builder in [builder(), builder().renderer(renderer)] {
+        let layer = builder.build().unwrap();
+        let mut body = in_hand(&layer, sending()).await;
+        assert!(body.frame().await.unwrap().is_err());
+        drop(body);
+        assert_eq!(layer.report().lingering, 1);
+    }
 }
 
 /// A handle keeps the room but not the connection.

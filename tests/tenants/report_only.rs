@@ -1,9 +1,18 @@
 //! Refuses nothing, and counts all the same.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+};
 
-use http::Method;
-use tower_storage_guard::{Event, Ledger, Reason, StorageGuardBuilder, StorageGuardLayer, test_util::FakeResource};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_storage_guard::{
+    Event, Guarded, Ledger, Reason, StorageGuardBuilder, StorageGuardLayer, test_util::FakeResource,
+};
 
 use crate::support::*;
 
@@ -130,4 +139,17 @@ async fn of_two_accounts_the_one_that_refuses_for_good_is_told() {
 fn would_be_refused(guard: &StorageGuardLayer) -> Vec<(Reason, u64)> {
     let counts = guard.report().would_be_refused;
     counts.by_reason().filter(|(_, count)| *count > 0).collect()
+}
+
+#[tokio::test]
+async fn reported_request_reserves_the_minimum_charge() {
+    let ledger = ledger(10);
+    let guard = charging(&ledger).minimum_charge(100).report_only(true);
+    let in_handler = ledger.clone();
+    let handler = move |_: Request<Guarded<Full<Bytes>>>| {
+        assert_eq!(usage(&in_handler), (0, 100));
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    };
+    let service = guard.build().unwrap().layer(service_fn(handler));
+    assert_eq!(service.oneshot(put(5)).await.unwrap().status(), 200);
 }

@@ -35,6 +35,7 @@ async fn each_kind_of_request_has_its_policy() {
         (usual, V::HTTP_2, Some("100-continue"), small, (Drop, false)),
         (usual.on_http2(false), V::HTTP_2, None, small, (Drop, false)),
         (Linger::off(), V::HTTP_11, None, small, (Drop, true)),
+        (usual.connections(0), V::HTTP_11, None, small, (Drop, true)),
         (usual.hold_for(Duration::ZERO), V::HTTP_11, None, small, (Drop, true)),
         (usual.hold_for(Duration::ZERO), V::HTTP_2, None, small, (Drop, false)),
         (Linger::off(), V::HTTP_2, None, small, (Drop, false)),
