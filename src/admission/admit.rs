@@ -129,6 +129,7 @@ impl Admission {
 
     /// Reserves of the resources what is charged to tenants already. If they have not enough, the charges are dropped and so
     /// given back.
+    #[inline(always)]
     fn reserve_charged(&self, claim: &Claim, charges: TenantCharges) -> Result<Admitted, Refusal> {
         let reserved = self.context.figures.reserve(claim);
         let reservation = reserved.map_err(|shortage| self.refusal(claim, shortage))?;

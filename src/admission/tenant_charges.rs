@@ -21,8 +21,7 @@ pub(super) struct TenantCharges {
     charges: [Option<Charge>; MAX_TENANTS],
     /// Bytes that a successful request stores even if its body does not bring them.
     stored_elsewhere: u64,
-    /// What the response says: whether the body's bytes are stored, or exactly how many.
-    is_stored: bool,
+    /// How many bytes are stored, where the response tells.
     stored: Option<Stored>,
 }
 
@@ -46,7 +45,6 @@ impl TenantCharges {
             rules: rules.clone(),
             charges: Default::default(),
             stored_elsewhere,
-            is_stored: false,
             stored: None,
         }
     }
@@ -145,18 +143,18 @@ impl TenantCharges {
         }
     }
 
-    /// Notes what the response says.
-    pub(super) fn note_outcome(&mut self, is_stored: bool, stored: Option<Stored>) {
-        self.is_stored = is_stored;
-        self.stored = stored;
+    /// The response tells how many bytes are stored.
+    pub(super) fn set_stored(&mut self, stored: Stored) {
+        self.stored = Some(stored);
     }
 
-    /// Ends the reservation: what is stored stays charged, the rest is given back.
-    pub(super) fn settle(mut self, relayed: u64) {
-        let stored = match self.stored {
-            Some(Stored(bytes)) => bytes,
-            None if self.is_stored => i64::try_from(relayed.max(self.stored_elsewhere)).unwrap_or(i64::MAX),
-            None => 0,
+    /// Ends the reservation: what is stored stays charged, the rest is given back. `relayed` is told if the response says
+    /// that the body is stored.
+    pub(super) fn settle(&mut self, relayed: Option<u64>) {
+        let stored = match (self.stored, relayed) {
+            (Some(Stored(bytes)), _) => bytes,
+            (None, Some(relayed)) => i64::try_from(relayed.max(self.stored_elsewhere)).unwrap_or(i64::MAX),
+            (None, None) => 0,
         };
         self.end(stored);
     }

@@ -1,6 +1,6 @@
 //! The one way of every reservation: begin, reserve, extend, close early, end.
 
-use super::slot::{CHARGES_TENANTS, CUT_OFF, ESSENTIAL, HOLDS_INODES, KEEPS_HEAD, PARKS_BODY, Shortage, Slot};
+use super::slot::{CHARGES_TENANTS, CUT_OFF, ESSENTIAL, HOLDS_INODES, KEEPS_HEAD, PARKS_BODY, STORED, Shortage, Slot};
 use crate::{
     admission::scope::Scope,
     capacity::{Claim, Closing, Priority, Reason},
@@ -170,9 +170,10 @@ impl Slot {
     #[inline(never)]
     fn end_exceptions(&self, exceptions: u16) {
         if exceptions & CHARGES_TENANTS != 0 {
-            let tenants = self.rare().tenants.take();
-            if let Some(tenants) = tenants {
-                tenants.settle(self.relayed.load(Relaxed));
+            let mut tenants = self.rare().tenants.take();
+            if let Some(tenants) = &mut tenants {
+                let relayed = (exceptions & STORED != 0).then(|| self.relayed.load(Relaxed));
+                tenants.settle(relayed);
             }
         }
         if exceptions & (CUT_OFF | PARKS_BODY | KEEPS_HEAD) != 0 {

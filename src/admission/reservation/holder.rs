@@ -44,6 +44,7 @@ impl Reservation {
 
     /// Adds what is charged to tenants. No more of the body is paid for than they are charged, even if the minimum charge was
     /// raised meanwhile.
+    #[inline(always)]
     pub(in crate::admission) fn charge(&self, charges: TenantCharges, bytes: u64) {
         if let Some(slot) = self.slot() {
             slot.reserved.store(slot.reserved.load(Relaxed).min(bytes), Relaxed);

@@ -2,7 +2,9 @@ use std::{any::Any, pin::Pin, sync::Arc};
 
 use super::{
     holder::Reservation,
-    slot::{ANSWERED, CHARGES_TENANTS, CUT_OFF, EXPOSED, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody, Slot},
+    slot::{
+        ANSWERED, CHARGES_TENANTS, CUT_OFF, EXPOSED, KEEPS_HEAD, LayerContext, PARKS_BODY, ParkedBody, STORED, Slot,
+    },
 };
 use crate::{
     admission::{StorageFailure, Stored},
@@ -82,8 +84,13 @@ impl ResponseReservation {
     /// Notes what the response says of the tenants' accounts: whether the body's bytes are stored, or how many exactly.
     pub(crate) fn note_outcome(&self, is_stored: bool, stored: Option<Stored>) {
         if let Some(slot) = self.reservation.slot() {
-            if let Some(tenants) = &mut slot.rare().tenants {
-                tenants.note_outcome(is_stored, stored);
+            if is_stored {
+                slot.set(STORED);
+            }
+            if let Some(stored) = stored {
+                if let Some(tenants) = &mut slot.rare().tenants {
+                    tenants.set_stored(stored);
+                }
             }
         }
     }

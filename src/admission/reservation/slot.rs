@@ -92,6 +92,8 @@ pub(super) const UNBOUND: u16 = 64;
 pub(super) const ANSWERED: u16 = 128;
 /// The handler has a handle, which may outlive the response.
 pub(super) const EXPOSED: u16 = 256;
+/// The response says that the body is stored.
+pub(super) const STORED: u16 = 512;
 
 impl Slot {
     pub(super) fn new(figures: Arc<Figures>) -> Self {
