@@ -140,7 +140,9 @@ impl StorageGuardBuilder {
         self
     }
 
-    /// Refuses bodies of unknown length with 411 (RFC 9110 section 15.5.12). Off by default: macOS Finder and many streaming clients send no length.
+    /// Refuses bodies of unknown length with 411 (RFC 9110 section 15.5.12), also where a
+    /// [hint](Self::length_hints) tells how much there will be: a body may bring more than it says. Off by default: macOS
+    /// Finder and many streaming clients send no length.
     pub const fn require_length(mut self, require: bool) -> Self {
         self.limits.require_length = require;
         self
