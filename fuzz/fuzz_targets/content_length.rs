@@ -71,7 +71,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!((reason, held), expected);
 
-    // What the body did not bring is refunded, but for what the handler may have allocated by a hint.
+    // The guard refunds what the body did not bring, except what the handler may have allocated by a hint.
     let allocated = if length == Some(0) { held.unwrap_or(0) } else { 0 };
     let report = disk.report();
     let refunds_all = announces_later_bytes && report.headroom == FREE as i64;
@@ -79,7 +79,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(report.held, 0);
 });
 
-/// The body's length by the words of RFC 9112 section 6.3, and what is reserved: hints may raise what is not known or zero.
+/// The body's length (RFC 9112 section 6.3), and the bytes that are reserved: hints may raise a length that is unknown or zero.
 fn expected(headers: &HeaderMap, exact: Option<u64>) -> (Option<u64>, u64) {
     let largest = |name: &str| {
         headers

@@ -7,7 +7,7 @@ use crate::{
     tenant::{Denied, Ledger},
 };
 
-/// What a layer decides by, beside its figures, and who hears of it.
+/// The rules that a layer decides by, beside its figures, and the observers of its decisions.
 pub(super) struct Rules {
     /// In the order of the scopes.
     pub(super) resources: Box<[Resource]>,

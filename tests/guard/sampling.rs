@@ -24,7 +24,7 @@ fn counted(available: u64) -> (ResourceBuilder, mpsc::Receiver<()>) {
     (Resource::builder("counted", probe).floor(Floor::NONE), measured)
 }
 
-/// A resource whose turn comes once an hour, and who hears of each measurement. The first ones are over.
+/// A resource that is measured once an hour, and a receiver of each measurement. The first ones are over.
 fn hourly(available: u64) -> (Resource, mpsc::Receiver<()>) {
     let (builder, measured) = counted(available);
     let hour = Duration::from_secs(3600);

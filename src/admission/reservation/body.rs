@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct BodyReservation {
     /// None where nothing is reserved and nothing counts.
     reservation: Reservation,
-    /// Up to so many relayed bytes nothing is to be done: frames are paid for, and no piece can be closed.
+    /// Bytes that may be relayed before the body has to pay for a frame or close a piece.
     quiet_until: u64,
     /// How many of them are not relayed yet.
     quiet: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Growth {
     /// The frame's bytes.
     frame: u64,
     waits: Option<(usize, Arc<Waiter>)>,
-    /// More than the frame needs is not to be had.
+    /// The resources or tenants could not give more than the frame needs.
     is_exact: bool,
 }
 

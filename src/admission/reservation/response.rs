@@ -81,7 +81,7 @@ impl ResponseReservation {
         self.exceptions() & CHARGES_TENANTS != 0
     }
 
-    /// Notes what the response says of the tenants' accounts: whether the body's bytes are stored, or how many exactly.
+    /// Records whether the response means that the body's bytes are stored, or its exact figure.
     pub(crate) fn note_outcome(&self, is_stored: bool, stored: Option<Stored>) {
         if let Some(slot) = self.reservation.slot() {
             if is_stored {

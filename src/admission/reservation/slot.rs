@@ -139,7 +139,7 @@ impl Slot {
         }
     }
 
-    /// Up to how many relayed bytes nothing is to be done.
+    /// Bytes that the body may relay before it has to pay for a frame or close a piece.
     #[inline(always)]
     pub(super) fn quiet_until(&self) -> u64 {
         if self.exceptions.load(Relaxed) & UNBOUND != 0 {

@@ -18,7 +18,7 @@ use crate::tenant::{
 ///
 /// Invariant, with the names of [`Balance`]: `LEASED − charged = hold − blocked − reserved − (stored − reported)`. What
 /// requests may still take is the lease, less what of it is beyond the limit, less what they have reserved, less what they
-/// have stored and nobody has been told of.
+/// have stored and the store does not know.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) tenant: Arc<str>,
